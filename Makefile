@@ -1,0 +1,50 @@
+# make demo   Caffe, data, a multi-scale attention net trained, scored and pictured
+# make test   the tests
+PYTHON := .venv/bin/python
+DEMO := runs/demo
+
+.DELETE_ON_ERROR:
+.PHONY: demo test test-all lint setup caffe prototxt check clean
+
+demo: setup $(DEMO)/final.caffemodel
+	$(PYTHON) tools/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
+	$(PYTHON) tools/evaluate.py shapes --weights $(DEMO)/final.caffemodel --branches --by-size --out $(DEMO)
+
+# A demo that was trained is only scored again; `rm -r runs/demo` has the next one train anew.
+$(DEMO)/final.caffemodel: | setup
+	$(PYTHON) tools/prepare_data.py shapes
+	$(PYTHON) tools/train.py shapes --out $(DEMO)
+
+test: setup
+	$(PYTHON) -m pytest
+
+test-all: setup
+	$(PYTHON) -m pytest -m 'slow or not slow'
+
+lint: .venv/done
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/shellcheck docker/*.sh .ci/run
+
+setup: .venv/done caffe
+
+# Debian's own python3.11: its libboost-python is the one that pycaffe needs. The .pth file puts Caffe on the path.
+.venv/done: pyproject.toml constraints.txt Makefile
+	docker/apt_install.sh python3 python3-venv python3-dev g++ patchelf
+	rm -f $@
+	/usr/bin/python3.11 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
+	touch $@
+
+caffe: .venv/done
+	docker/build_caffe.sh
+
+prototxt: setup
+	$(PYTHON) tools/make_net.py
+
+check: setup
+	$(PYTHON) tools/make_net.py --check
+
+clean:
+	rm -rf build .venv

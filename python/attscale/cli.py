@@ -1,0 +1,48 @@
+"""What all commands share: errors as one line, quiet Caffe, common arguments."""
+
+import argparse
+import os
+import sys
+
+from attscale.errors import UserError
+
+
+def run(main):
+    """Calls `main(argv)` and exits: 0, 1 with one line for what the user can mend, 130 for Ctrl-C.
+
+    Sets Caffe's log level, which it reads when it is first imported: `main` imports what needs caffe itself, after
+    its arguments have been parsed.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "2")  # errors and worse; GLOG_minloglevel=0 shows all
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def parser(doc, example):
+    """An ArgumentParser whose help is the first paragraph of `doc` and an example."""
+    return argparse.ArgumentParser(
+        description=doc.strip().split("\n\n")[0],
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_net_arguments(arguments, *, weights_required):
+    """NAME, --weights, --data and --threads."""
+    arguments.add_argument("name", metavar="NAME", help="experiment or data set (python tools/make_net.py --list)")
+    arguments.add_argument("--weights", metavar="FILE", required=weights_required, help="caffemodel to start from")
+    arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
+
+
+def positive(text):
+    """An int of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}, expected at least 1")
+    return value

@@ -1,0 +1,92 @@
+"""Reading and writing images and label maps, with errors that name the file."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from attscale.errors import DataError
+from attscale.files import write_whole
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_GREY, _PALETTE = 0, 3  # PNG colour types
+
+
+def read_image(path):
+    """An image file as (H, W, 3) uint8 BGR, stored orientation (as the fork reads it). Raises DataError."""
+    data = _read_bytes(path, "image")
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    if image is None:
+        raise DataError(f"{path}: not a readable image ({data.size} bytes)")
+    return image
+
+
+def read_label(path):
+    """A label map as (H, W) uint8 class indices: a grey 8-bit PNG, or a palette PNG, whose indices are taken.
+
+    Raises DataError; a colour PNG is refused, since that is what a palette PNG becomes when it is opened as a
+    picture and saved again, and its values (38, 220, 147, ...) are no classes.
+    """
+    header = _read_bytes(path, "label map")[:26].tobytes()
+    if header[:8] != _PNG or len(header) < 26:
+        raise DataError(f"{path}: a label map must be a PNG, this file is not")
+    depth, colour = struct.unpack("BB", header[24:26])
+    if colour not in (_GREY, _PALETTE) or (colour == _GREY and depth != 8):
+        raise DataError(
+            f"{path}: a label map must be a PNG of 8-bit class indices, grey or with a palette; this one is "
+            f"{'colour' if colour not in (_GREY, _PALETTE) else f'grey with {depth} bits'} "
+            "(was a palette PNG read as colour and saved again?)"
+        )
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, np.uint8)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken PNGs
+        raise DataError(f"{path}: not a readable PNG: {error}") from None
+
+
+def check_label(label, path, classes, ignore=255):
+    """Raises DataError unless every value of `label` is a class index below `classes` or `ignore`."""
+    counts = np.bincount(label.ravel(), minlength=256)
+    counts[ignore] = 0
+    if counts[classes:].any():
+        value = classes + int(np.flatnonzero(counts[classes:])[0])
+        raise DataError(
+            f"{path}: {counts[value]} pixels have the value {value}, "
+            f"expected a class from 0 to {classes - 1} or {ignore}"
+        )
+
+
+def voc_palette(entries=256):
+    """The VOC colour map as (entries, 3) uint8 RGB: bit 3j+c of the index is bit 7-j of channel c (VOC devkit)."""
+    index = np.arange(entries)
+    palette = np.zeros((entries, 3), np.uint8)
+    for j in range(8):
+        for channel in range(3):
+            palette[:, channel] |= (((index >> (3 * j + channel)) & 1) << (7 - j)).astype(np.uint8)
+    return palette
+
+
+def write_label(path, label):
+    """Writes (H, W) uint8 class indices as a palette PNG with the VOC colours, whole or not at all."""
+    image = Image.fromarray(label, mode="L")
+    image.putpalette(voc_palette().tobytes())
+    write_whole(path, lambda temporary: image.save(temporary, format="PNG"))
+
+
+def write_image(path, image):
+    """Writes (H, W, 3) uint8 BGR in the format of the suffix, whole or not at all."""
+    done, data = cv2.imencode(Path(path).suffix, image)
+    if not done:
+        raise DataError(f"{path}: OpenCV cannot write this format")
+    write_whole(path, lambda temporary: Path(temporary).write_bytes(data.tobytes()))
+
+
+def _read_bytes(path, what):
+    try:
+        return np.fromfile(path, np.uint8)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such {what}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot read this {what}: {error.strerror}") from None

@@ -1,0 +1,54 @@
+"""List files: a line names an image and its label map, both below the data set's root."""
+
+from pathlib import Path
+
+from attscale.errors import DataError
+
+
+def read_list(root, name):
+    """The pairs (image path, label path) of the list file `root/name`.
+
+    Lines are those of the original release: `/JPEGImages/x.jpg /SegmentationClassAug/x.png`; the leading slash
+    means the root. Raises DataError for a missing or empty list, a line that is not a pair, and a path that leaves
+    the root. Whether the files exist is checked when they are read.
+    """
+    root, path = Path(root), Path(root, name)
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no such list file; prepare the data first (python tools/prepare_data.py --help)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable list file: {error}") from None
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        names = line.split()
+        if len(names) != 2:
+            raise DataError(f"{path}:{number}: {line!r}: expected an image and a label map")
+        if any(".." in Path(name).parts for name in names):
+            raise DataError(f"{path}:{number}: {line!r}: paths stay below {root}")
+        pairs.append(tuple(root / name.lstrip("/") for name in names))
+    if not pairs:
+        raise DataError(f"{path}: the list is empty")
+    return pairs
+
+
+def check_pairs(pairs, path):
+    """Raises DataError for the first pair that is not there, with how many are missing."""
+    missing = [name for pair in pairs for name in pair if not name.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{path} names {missing[0]}{more}, which does not exist")
+
+
+def read_split(dataset, data_root, split):
+    """The pairs of a split of `dataset` (`attscale.data.datasets.DataSet`) below the folder `data_root`, all there."""
+    if split not in dataset.splits:
+        raise DataError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
+    root = Path(data_root, dataset.root)
+    pairs = read_list(root, dataset.splits[split])
+    check_pairs(pairs, root / dataset.splits[split])
+    return pairs

@@ -1,0 +1,130 @@
+"""Batches loaded ahead by worker processes into memory shared with the solver.
+
+pycaffe holds Python's lock while it solves, so threads would stand still: workers are processes. Batch b belongs to
+worker b mod W, whatever the speed of each, so the sequence depends on the seed alone. Only indices travel through
+the pipes; pixels are written once, where the solver reads them.
+"""
+
+import contextlib
+import dataclasses
+import json
+import mmap
+import os
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+
+from attscale.data import transforms
+from attscale.errors import DataError, UserError
+from attscale.options import encode
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoaderOptions:
+    """What SegData needs to know; the JSON in its `param_str`."""
+
+    root: str  # folder that the list's paths start from
+    source: str  # list file, below root
+    classes: int  # labels are 0 .. classes - 1 and 255
+    crop_size: int  # pixels
+    batch_size: int
+    mean: tuple[float, ...] = transforms.MEAN  # BGR, grey levels
+    mirror: bool = False
+    scales: tuple[float, ...] = ()  # random scaling by one of these factors (v2 fork); none: off
+    scale_range: tuple[float, ...] = ()  # or by one between the least and the largest (paper, section 4.2)
+    shuffle: bool = False
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self):
+        for name, least in (("classes", 1), ("crop_size", 1), ("batch_size", 1), ("workers", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"SegData: {name} is {getattr(self, name)}, expected at least {least}")
+        if self.classes > 255:
+            raise UserError(f"SegData: {self.classes} classes, expected at most 255 (255 itself is 'ignore')")
+        if len(self.mean) != 3:
+            raise UserError(f"SegData: mean is {list(self.mean)}, expected three values, blue, green and red")
+        if self.scale_range and (len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]):
+            raise UserError(f"SegData: scale_range is {list(self.scale_range)}, expected least and largest factor")
+        if self.scales and self.scale_range:
+            raise UserError("SegData: give either scales or scale_range")
+        if any(scale <= 0 for scale in self.scales):
+            raise UserError(f"SegData: scales are {list(self.scales)}, expected factors above 0")
+
+
+def slot_arrays(buffer, options):
+    """The batches in the shared memory `buffer`: arrays data (slots, N, 3, crop, crop) float32, label uint8."""
+    slots, n, crop = 2 * options.workers, options.batch_size, options.crop_size
+    data_shape, label_shape = (slots, n, 3, crop, crop), (slots, n, crop, crop)
+    data = np.ndarray(data_shape, np.float32, buffer)
+    return data, np.ndarray(label_shape, np.uint8, buffer, offset=data.nbytes)
+
+
+def buffer_size(options):
+    """Bytes of shared memory: two batches a worker, five or thirteen bytes a pixel (label, data)."""
+    return 2 * options.workers * options.batch_size * options.crop_size**2 * (3 * 4 + 1)
+
+
+class BatchLoader:
+    """Endless batches in the order that `attscale.data.order` gives. Raises DataError for what a worker met."""
+
+    def __init__(self, options):
+        self.options = options
+        handle = os.memfd_create("attscale-batches")  # gone with the last process that holds it, even after SIGKILL
+        try:
+            os.ftruncate(handle, buffer_size(options))
+            self._data, self._label = slot_arrays(mmap.mmap(handle, 0), options)
+            self._workers = [_start_worker(handle, options) for _ in range(options.workers)]
+        finally:
+            os.close(handle)
+        self._finalizer = weakref.finalize(self, _stop_workers, self._workers)
+        self._next = 0
+        for batch in range(2 * options.workers):
+            self._ask(batch)
+
+    def read(self, data, label):
+        """Copies the next batch into data (N, 3, crop, crop) and label (N, crop, crop) and has another one loaded."""
+        batch = self._next
+        worker = self._workers[batch % len(self._workers)]
+        answer = worker.stdout.readline()
+        if not answer:
+            status = worker.wait()
+            self.close()
+            raise DataError(f"a data loading worker (process {worker.pid}) died with exit status {status}")
+        if error := json.loads(answer)["error"]:
+            self.close()
+            raise DataError(error)
+        slot = batch % len(self._data)
+        data[...] = self._data[slot]
+        label[...] = self._label[slot]
+        self._next += 1
+        self._ask(batch + len(self._data))
+
+    def close(self):
+        """Ends the workers; `read` cannot be called any more."""
+        self._finalizer()
+
+    def _ask(self, batch):
+        worker = self._workers[batch % len(self._workers)]
+        # A worker that is gone breaks the pipe; `read` says so, after the batches that it finished.
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.write(b"%d\n" % batch)
+
+
+def _start_worker(handle, options):
+    # A module of its own rather than multiprocessing: nothing of the parent (caffe, CUDA) is imported or inherited.
+    command = [sys.executable, "-m", "attscale.data.worker", str(handle), encode(options)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, pass_fds=[handle], env=environment)
+
+
+def _stop_workers(workers):
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.stdin.close()
+        worker.stdout.close()
+        worker.wait()

@@ -1,0 +1,27 @@
+"""One pair of a list, read, checked and augmented."""
+
+from attscale.data import transforms
+from attscale.data.images import check_label, read_image, read_label
+from attscale.errors import DataError
+
+
+def load_pair(image_path, label_path, classes):
+    """Image (H, W, 3) and label (H, W), checked against each other and against the number of classes."""
+    image, label = read_image(image_path), read_label(label_path)
+    if image.shape[:2] != label.shape:
+        raise DataError(
+            f"{image_path} is {image.shape[1]}x{image.shape[0]} pixels, "
+            f"its label {label_path} {label.shape[1]}x{label.shape[0]}"
+        )
+    check_label(label, label_path, classes)
+    return image, label
+
+
+def load_sample(pair, rng, options, data_out, label_out):
+    """Loads and augments one pair into data_out (3, crop, crop) and label_out (crop, crop)."""
+    image, label = load_pair(*pair, options.classes)
+    factor = transforms.draw_scale(rng, options.scales, options.scale_range)
+    image, label = transforms.random_scale(image, label, factor)
+    top, left = transforms.draw_crop(rng, *label.shape, options.crop_size)
+    mirror = options.mirror and bool(rng.integers(2))
+    transforms.cut(image, label, top, left, mirror, options.mean, data_out, label_out)

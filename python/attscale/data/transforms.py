@@ -1,0 +1,55 @@
+"""Augmentation in the order and with the meaning of the fork's ImageSegData layer.
+
+[random scale] -> pad bottom and right to the crop (image = mean, label = 255) -> random crop -> mirror -> minus mean.
+"""
+
+import cv2
+import numpy as np
+
+#: BGR mean of the original release, in grey levels.
+MEAN = (104.008, 116.669, 122.675)
+IGNORE = 255
+
+
+def random_scale(image, label, factor):
+    """Scales image (linear) and label (nearest) by `factor`; sizes are truncated (v2 fork)."""
+    if factor == 1:
+        return image, label
+    size = tuple(max(1, int(n * factor)) for n in (image.shape[1], image.shape[0]))
+    return (
+        cv2.resize(image, size, interpolation=cv2.INTER_LINEAR),
+        cv2.resize(label, size, interpolation=cv2.INTER_NEAREST),
+    )
+
+
+def draw_scale(rng, scales, scale_range):
+    """A factor: one of the list `scales`, each equally likely; or uniform in `scale_range`; 1 where both are empty."""
+    if scale_range:
+        return rng.uniform(*scale_range)
+    return scales[rng.integers(len(scales))] if scales else 1
+
+
+def draw_crop(rng, height, width, crop):
+    """Top-left corner of the crop; 0 along a side that is no longer than the crop (it is padded instead)."""
+    return rng.integers(max(height - crop, 0) + 1), rng.integers(max(width - crop, 0) + 1)
+
+
+def cut(image, label, top, left, mirror, mean, data_out, label_out):
+    """Writes the padded, cropped and mirrored sample, less the mean, into the outputs.
+
+    image (H, W, 3) uint8, label (H, W) uint8; data_out (3, crop, crop) float32; label_out (crop, crop) float32.
+    Padding with the mean and taking it off again is 0. Only the crop is ever converted to float.
+    """
+    crop = label_out.shape[0]
+    image, label = image[top : top + crop, left : left + crop], label[top : top + crop, left : left + crop]
+    height, width = label.shape
+    columns = slice(0, width)
+    if mirror:
+        image, label = image[:, ::-1], label[:, ::-1]
+        columns = slice(crop - width, crop)
+    if (height, width) != (crop, crop):
+        data_out[...] = 0
+        label_out[...] = IGNORE
+    for channel in range(3):
+        np.subtract(image[..., channel], np.float32(mean[channel]), out=data_out[channel, :height, columns])
+    label_out[:height, columns] = label

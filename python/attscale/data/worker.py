@@ -1,0 +1,46 @@
+"""A loading worker: `python -m attscale.data.worker FD OPTIONS`, started by `attscale.data.loader`.
+
+Reads batch numbers, a line each, from stdin; writes each batch into the shared memory behind FD and answers with a
+line of JSON, `{"error": null}` or the error's text. Ends with its input.
+"""
+
+import json
+import mmap
+import signal
+import sys
+
+import cv2
+
+from attscale.data import order
+from attscale.data.lists import read_list
+from attscale.data.loader import LoaderOptions, slot_arrays
+from attscale.data.samples import load_sample
+from attscale.errors import UserError
+from attscale.options import decode
+
+
+def main(handle, text):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the solver, which ends us when it has finished
+    cv2.setNumThreads(1)  # as many workers as cores are wanted; each stays on one
+    options = decode(LoaderOptions, text)
+    with mmap.mmap(handle, 0) as buffer:
+        data, label = slot_arrays(buffer, options)
+        pairs = read_list(options.root, options.source)
+        for line in sys.stdin:
+            batch = int(line)
+            slot = batch % len(data)
+            try:
+                for i in range(options.batch_size):
+                    position = batch * options.batch_size + i
+                    index = order.sample(position, n=len(pairs), seed=options.seed, shuffle=options.shuffle)
+                    rng = order.generator(position, seed=options.seed)
+                    load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
+                error = None
+            except UserError as problem:
+                error = str(problem)
+            print(json.dumps({"error": error}), flush=True)
+        del data, label  # they point into the buffer, which could not be closed otherwise
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

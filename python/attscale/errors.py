@@ -1,0 +1,17 @@
+"""The errors that a user can cause, each one line that names the file, the value and what was expected."""
+
+
+class UserError(Exception):
+    """Bad input: the message is complete, a traceback would add nothing."""
+
+
+class DataError(UserError):
+    """An image, label, list or data set is missing or not what it should be."""
+
+
+class ExperimentError(UserError):
+    """An experiment's name or option is unknown or contradicts another."""
+
+
+class WeightsError(UserError):
+    """A caffemodel is missing, broken, or does not fit the net."""

@@ -1,0 +1,61 @@
+"""Interp and LabelShrink: the fork's resizing, which stock Caffe lacks."""
+
+import caffe
+
+from attscale.errors import UserError
+from attscale.ops import interp as ops
+from attscale.options import decode
+
+
+class Interp(caffe.Layer):
+    """Bilinear resizing with aligned corners. Bottom (N, C, H, W), top (N, C, H', W').
+
+    param_str: the fields of `attscale.ops.interp.SizeRule`. Source: the fork's Interp layer.
+    """
+
+    def setup(self, bottom, top):
+        if len(bottom) != 1 or len(top) != 1:
+            raise UserError(f"Interp takes one bottom and one top, got {len(bottom)} and {len(top)}")
+        self.rule = decode(ops.SizeRule, self.param_str)
+
+    def reshape(self, bottom, top):
+        n, c, h, w = bottom[0].data.shape
+        top[0].reshape(n, c, *self.rule.output(h, w))
+
+    def forward(self, bottom, top):
+        top[0].data[...] = ops.interp(self.rule.crop(bottom[0].data), *top[0].data.shape[2:])
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            diff = bottom[0].diff
+            inner = self.rule.crop(diff)
+            if inner.shape != diff.shape:
+                diff[...] = 0
+            inner[...] = ops.interp_backward(top[0].diff, *inner.shape[2:])
+
+
+class LabelShrink(caffe.Layer):
+    """Nearest-neighbour shrinking of a label map, with Interp's sizes. Bottom and top (N, 1, H, W); no gradient.
+
+    Where the size is 8k+1, shrinking by 8 is `label[::8, ::8]`, just as the fork's Interp does it. At other sizes
+    the fork would blend class indices; this layer takes the nearest one (docs/fidelity.md).
+    """
+
+    def setup(self, bottom, top):
+        if len(bottom) != 1 or len(top) != 1:
+            raise UserError(f"LabelShrink takes one bottom and one top, got {len(bottom)} and {len(top)}")
+        self.rule = decode(ops.SizeRule, self.param_str)
+
+    def reshape(self, bottom, top):
+        n, c, h, w = bottom[0].data.shape
+        top[0].reshape(n, c, *self.rule.output(h, w))
+
+    def forward(self, bottom, top):
+        label = self.rule.crop(bottom[0].data)
+        rows = ops.nearest(label.shape[2], top[0].data.shape[2])
+        columns = ops.nearest(label.shape[3], top[0].data.shape[3])
+        top[0].data[...] = label[:, :, rows[:, None], columns]
+
+    def backward(self, top, propagate_down, bottom):
+        if any(propagate_down):
+            raise UserError("LabelShrink has no gradient: labels are not learned")

@@ -1,0 +1,74 @@
+"""A branch of a share-net, and the layers that all nets are made of."""
+
+from caffe import layers as L
+from caffe import params as P
+
+from attscale.options import encode
+
+#: lr and decay multipliers of weights and biases (release: biases learn twice as fast and do not decay).
+_MULTIPLIERS = ({"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0})
+
+
+class Branch:
+    """One scale's copy of a net, sharing parameters by name.
+
+    `suffix` ('', '_res075', '_res05') goes behind every layer's name. Scale 1 keeps the bare names, so that
+    released weights match: Caffe copies weights by layer name. With `shared`, parameters are named after the bare
+    layer (`conv1_1_w`, `conv1_1_b`), which makes Caffe keep them once for all branches. `frozen` layers have lr 0.
+    """
+
+    def __init__(self, net, suffix="", *, shared=False, frozen=False):
+        self.net, self.suffix, self.shared, self.frozen = net, suffix, shared, frozen
+
+    def add(self, name, top):
+        """Names `top`; unlike NetSpec, refuses a name that is taken, instead of dropping the earlier layer."""
+        name += self.suffix
+        if name in self.net.tops:
+            raise ValueError(f"layer {name!r} is already defined")
+        self.net[name] = top
+        return top
+
+    def params(self, name, lr_mult=1):
+        """`param` of a layer with weights and bias; `lr_mult` multiplies both."""
+        if self.frozen:
+            lr_mult = 0
+        params = [{**multipliers, "lr_mult": lr_mult * multipliers["lr_mult"]} for multipliers in _MULTIPLIERS]
+        if self.shared:
+            for param, kind in zip(params, "wb", strict=True):
+                param["name"] = f"{name}_{kind}"
+        return params
+
+    def conv(self, name, bottom, num_output, *, kernel_size=3, stride=1, dilation=1, lr_mult=1, filler=None):
+        """A convolution padded by dilation * (kernel - 1) / 2, so that the stride alone changes the size."""
+        options = {"num_output": num_output, "kernel_size": kernel_size}
+        if pad := dilation * (kernel_size - 1) // 2:
+            options["pad"] = pad
+        if stride > 1:
+            options["stride"] = stride
+        if dilation > 1:
+            options["dilation"] = dilation
+        if filler is not None:
+            options["weight_filler"] = filler
+            options["bias_filler"] = {"type": "constant", "value": 0}
+        return self.add(name, L.Convolution(bottom, param=self.params(name, lr_mult), **options))
+
+    def relu(self, name, bottom):
+        return self.add(name, L.ReLU(bottom, in_place=True))
+
+    def dropout(self, name, bottom, ratio):
+        return self.add(name, L.Dropout(bottom, dropout_ratio=ratio, in_place=True)) if ratio else bottom
+
+    def pool(self, name, bottom, *, stride, kind="MAX"):
+        """3x3 pooling, pad 1 (release)."""
+        return self.add(name, L.Pooling(bottom, pool=getattr(P.Pooling, kind), kernel_size=3, stride=stride, pad=1))
+
+    def interp(self, name, bottom, rule):
+        return self.add(name, python_layer("Interp", bottom, options=rule))
+
+
+def python_layer(layer, *bottoms, options=None, ntop=1):
+    """A layer of `attscale.layers`; `options` is the dataclass that its param_str holds."""
+    param = {"module": "attscale.layers", "layer": layer}
+    if options is not None:
+        param["param_str"] = encode(options)
+    return L.Python(*bottoms, python_param=param, ntop=ntop)

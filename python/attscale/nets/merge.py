@@ -1,0 +1,49 @@
+"""Merging the scales' score maps: max, average (both Eltwise), or the paper's attention."""
+
+from caffe import layers as L
+from caffe import params as P
+
+from attscale.nets.blocks import python_layer
+
+
+def attention_model(branch, features, options, *, dropout, lr_mult):
+    """The attention scores (N, S, H', W'), before the softmax: 3x3 with 512 filters, then 1x1 (section 3.2).
+
+    features: S tops of one size, concatenated, as fc7_concat in the release; dropout as in the release. options:
+    `experiments.Attention`, whose fillers and multipliers docs/fidelity.md explains.
+    """
+    lr_mult = lr_mult if options.lr_mult is None else options.lr_mult
+    top = branch.add(f"{options.features}_concat", L.Concat(*features))
+    zero = options.filler == "constant"
+    last = None if zero else {"type": "gaussian", "std": 0.01}
+    kernel_size = 1
+    if options.layers == 1:
+        kernel_size = options.kernel_size
+    else:
+        first = None if zero else {"type": options.filler}
+        top = branch.conv(
+            "att_conv1", top, options.filters, kernel_size=options.kernel_size, lr_mult=lr_mult, filler=first
+        )
+        top = branch.relu("att_relu1", top)
+        top = branch.dropout("att_drop1", top, dropout)
+    return branch.conv("att_fc", top, len(features), kernel_size=kernel_size, lr_mult=lr_mult, filler=last)
+
+
+def by_attention(branch, score_maps, attention_scores, *, with_weights):
+    """fc8_fusion by equations 1 and 2; `with_weights` also names the weights, `attention`."""
+    tops = python_layer("ScaleAttention", *score_maps, attention_scores, ntop=1 + with_weights)
+    if not with_weights:
+        return branch.add("fc8_fusion", tops)
+    merged, weights = tops
+    branch.add("fc8_fusion", merged)
+    branch.add("attention", weights)
+    return merged
+
+
+def by_max(branch, score_maps):
+    return branch.add("fc8_fusion", L.Eltwise(*score_maps, operation=P.Eltwise.MAX))
+
+
+def by_average(branch, score_maps):
+    share = [1 / len(score_maps)] * len(score_maps)
+    return branch.add("fc8_fusion", L.Eltwise(*score_maps, operation=P.Eltwise.SUM, coeff=share))

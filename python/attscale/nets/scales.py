@@ -1,0 +1,32 @@
+"""Going between scales: input down, features and scores back up, labels to each branch's resolution."""
+
+from fractions import Fraction
+
+from attscale.nets.vgg16 import STRIDE
+from attscale.ops.interp import SizeRule
+
+FINEST = Fraction(1)
+
+
+def suffix(scale):
+    """'' for 1, '_res075' for 3/4, '_res05' for 1/2 (release)."""
+    return "" if scale == FINEST else "_res" + str(float(scale)).replace(".", "")
+
+
+def shrink(scale):
+    """The rule that takes the image to `scale`: 3/4 is shrink 4, zoom 3 (release)."""
+    return _rule(shrink_factor=scale.denominator, zoom_factor=scale.numerator)
+
+
+def back(scale):
+    """The rule that takes a branch's maps to the finest branch's size: for 3/4 shrink 3, zoom 4 (release)."""
+    return _rule(shrink_factor=scale.numerator, zoom_factor=scale.denominator)
+
+
+def label_shrink(scale):
+    """The rule that takes labels to a branch's score map: 8 at scale 1, 16 at 1/2 (release), 32 and zoom 3 at 3/4."""
+    return _rule(shrink_factor=STRIDE * scale.denominator, zoom_factor=scale.numerator)
+
+
+def _rule(**factors):
+    return SizeRule(**{name: factor for name, factor in factors.items() if factor != 1})

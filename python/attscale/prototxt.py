@@ -1,0 +1,201 @@
+"""Rows of `attscale.experiments` to Caffe's NetParameter and SolverParameter, their files, and the check of those."""
+
+import dataclasses
+from pathlib import Path
+
+import caffe
+from caffe import layers as L
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from attscale.data import datasets
+from attscale.data.loader import LoaderOptions
+from attscale.errors import ExperimentError
+from attscale.experiments import EXPERIMENTS
+from attscale.files import write_text
+from attscale.nets import losses, msc, vgg16
+from attscale.nets.blocks import Branch, python_layer
+from attscale.nets.scales import FINEST, label_shrink, suffix
+from attscale.nets.share_net import share_net
+from attscale.ops.interp import SizeRule
+
+FILES = ("train.prototxt", "deploy.prototxt", "solver.prototxt")
+
+
+def loader_options(row, data_root="data", seed=0):
+    """What the row's SegData layer reads, below the folder `data_root`."""
+    dataset = datasets.find(row.dataset)
+    return LoaderOptions(
+        root=str(Path(data_root) / dataset.root),
+        source=dataset.splits[row.split or dataset.train],
+        classes=len(dataset.classes),
+        crop_size=row.crop_size,
+        batch_size=row.solver.batch_size,
+        scale_range=row.random_scale,
+        mirror=True,
+        shuffle=True,
+        seed=seed,
+        workers=2,
+    )
+
+
+def train_net(row, data_root="data", seed=0):
+    """The training net as NetParameter: SegData, the share-net or MSc, and its losses."""
+    net = caffe.NetSpec()
+    data, label = python_layer("SegData", options=loader_options(row, data_root, seed), ntop=2)
+    root = Branch(net)
+    root.add("data", data)
+    root.add("label", label)
+    shared = {"classes": len(datasets.find(row.dataset).classes), "scores_name": scores_name(row)}
+    if row.msc:
+        fused = msc.msc_net(row, net, data, full_resolution=False, **shared)
+        losses.softmax_loss(root, "loss", fused, _label_shrink(root, label, FINEST))
+        return _named(row, net)
+    scores = share_net(row, net, data, with_weights=False, **shared)
+    labels = {FINEST: _label_shrink(root, label, FINEST)}
+    losses.softmax_loss(root, "loss" if row.merge is None else "loss_fusion", scores.merged, labels[FINEST])
+    for scale in row.scales if row.extra_supervision else ():
+        branch = Branch(net, suffix(scale))
+        if row.supervise_at == "finest" and scale.numerator > 1:  # release: 3/4 at the finest size, 1/2 at its own
+            losses.softmax_loss(branch, "loss", scores.aligned[scale], labels[FINEST])
+            continue
+        if scale not in labels:
+            labels[scale] = _label_shrink(branch, label, scale)
+        losses.softmax_loss(branch, "loss", scores.own[scale], labels[scale])
+    return _named(row, net)
+
+
+def deploy_net(row, size=None):
+    """The test net as NetParameter: input `data` 1x3xSxS, output at S x S, before the softmax (`output_name`)."""
+    size = size or row.test_size
+    net = caffe.NetSpec()
+    root = Branch(net)
+    data = root.add("data", L.Input(shape={"dim": [1, 3, size, size]}))
+    shared = {"classes": len(datasets.find(row.dataset).classes), "scores_name": scores_name(row)}
+    if row.msc:
+        msc.msc_net(row, net, data, full_resolution=True, **shared)
+    else:
+        scores = share_net(row, net, data, with_weights=True, **shared)
+        root.interp("fc8_interp", scores.merged, SizeRule(zoom_factor=vgg16.STRIDE))
+    return _named(row, net)
+
+
+def output_name(row):
+    """The deploy net's output (1, classes, S, S): `fc8_interp`, zoom 8 of the merged scores; MSc's `fc_fusion`."""
+    return "fc_fusion" if row.msc else "fc8_interp"
+
+
+def needs_weights(message):
+    """The layers of a training net that cannot start by themselves: convolutions without a filler, or with lr 0."""
+    return [
+        layer.name
+        for layer in message.layer
+        if layer.type == "Convolution"
+        and (not layer.convolution_param.HasField("weight_filler") or not any(p.lr_mult for p in layer.param))
+    ]
+
+
+def _label_shrink(branch, label, scale):
+    return branch.add("label_shrink", python_layer("LabelShrink", label, options=label_shrink(scale)))
+
+
+def solver(row):
+    """The row's SolverParameter; `net` and `snapshot_prefix` are for the trainer to fill in."""
+    options = row.solver
+    message = caffe_pb2.SolverParameter(
+        type=options.type,
+        base_lr=options.base_lr,
+        lr_policy=options.lr_policy,
+        max_iter=options.max_iter,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        iter_size=options.iter_size,
+        average_loss=options.average_loss,
+        display=0,  # the trainer logs each loss itself
+        snapshot=0,  # and keeps the snapshots
+        net=f"prototxt/{row.name}/train.prototxt",
+        snapshot_prefix=f"runs/{row.name}/snapshot",
+    )
+    if options.lr_policy == "step":
+        message.gamma, message.stepsize = options.gamma, options.stepsize
+    elif options.lr_policy == "poly":
+        message.power = options.power
+    if options.type == "Adam":
+        message.momentum2 = 0.999
+    return message
+
+
+def scores_name(row, scale=FINEST):
+    """The layer that gives a branch's own score map: `fc8_voc12`, `fc8_voc12_res05`."""
+    return f"fc8_{row.dataset}{suffix(scale)}"
+
+
+def _named(row, net):
+    message = net.to_proto()
+    message.name = row.name
+    return message
+
+
+@dataclasses.dataclass(frozen=True)
+class Artefact:
+    """A generated file: where it goes, its text, and the message that the text holds."""
+
+    path: Path
+    text: str
+    message: object
+
+
+def artefacts(row, folder):
+    """The three files of a row below `folder`."""
+    header = f"# {row.name}: {row.title}\n"
+    for cell in row.cells:
+        header += f"# Attention to Scale, {cell}\n"
+    if row.initial_weights:
+        header += f"# starts from {row.initial_weights}\n"
+    header += f"# Generated: python tools/make_net.py {row.name}\n"
+    messages = (train_net(row), deploy_net(row), solver(row))
+    return [
+        Artefact(Path(folder) / row.name / name, header + text_format.MessageToString(message), message)
+        for name, message in zip(FILES, messages, strict=True)
+    ]
+
+
+def write(rows, folder):
+    """Writes the files of `rows` below `folder`, each whole or not at all."""
+    for row in rows:
+        for artefact in artefacts(row, folder):
+            write_text(artefact.path, artefact.text)
+
+
+def check(rows, folder):
+    """The differences between the files below `folder` and the rows, a line each, compared as parsed messages.
+
+    Also names folders that no experiment has.
+    """
+    folder = Path(folder)
+    problems = []
+    for row in rows:
+        for artefact in artefacts(row, folder):
+            try:
+                found = text_format.Parse(artefact.path.read_text(), type(artefact.message)())
+            except FileNotFoundError:
+                problems.append(f"{artefact.path}: missing")
+            except text_format.ParseError as error:
+                problems.append(f"{artefact.path}: does not parse: {error}")
+            else:
+                if found != artefact.message:
+                    problems.append(f"{artefact.path}: differs from what experiments.py says")
+    if folder.is_dir():
+        orphans = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in EXPERIMENTS)
+        problems += [f"{folder / name}: no experiment has this name" for name in orphans]
+    return problems
+
+
+def read_net(path):
+    """The NetParameter in a prototxt file. Raises ExperimentError."""
+    try:
+        return text_format.Parse(Path(path).read_text(), caffe_pb2.NetParameter())
+    except FileNotFoundError:
+        raise ExperimentError(f"{path}: no such prototxt; python tools/make_net.py writes it") from None
+    except text_format.ParseError as error:
+        raise ExperimentError(f"{path}: does not parse: {error}") from None

@@ -1,0 +1,108 @@
+"""The rows against the paper's tables, typed here once more in the order of print."""
+
+import dataclasses
+from fractions import Fraction
+
+import pytest
+
+from attscale import experiments, paper
+from attscale.errors import ExperimentError
+
+# table, prefix of the rows' names, measure, then baseline and max, average, attention without and with supervision
+TABLES = """
+1 voc10_part  mean IOU      51.91  52.90 55.26 52.71 55.17 53.49 55.85  53.02 55.78 52.56 55.72 53.12 56.39
+3 voc12       mean IOU      62.28  64.81 67.43 64.86 67.79 65.27 68.24  65.15 67.79 63.92 67.98 64.37 69.08
+5 voc12_coco  mean IOU      67.58  69.15 70.01 69.22 70.44 69.90 70.76  69.70 70.06 68.82 70.55 69.47 71.42
+6 coco        mean IOU      31.22  32.95 34.70 33.69 35.14 34.03 35.41  33.58 35.08 33.74 35.72 33.42 35.78
+7 coco        IOU of person 68.76  70.07 71.06 70.38 71.60 70.66 72.20  69.97 71.43 69.69 71.70 70.14 72.72
+"""
+ROWS = [
+    "largefov",
+    *(f"{merge}{scales}{esupv}" for scales in (2, 3) for merge in experiments.MERGES for esupv in ("", "_esupv")),
+]
+
+
+@pytest.mark.parametrize("line", TABLES.strip().splitlines())
+def test_grids_hold_the_printed_numbers(line):
+    table, prefix, *words = line.split()
+    numbers = [float(word) for word in words if word[0].isdigit()]
+    measure = " ".join(word for word in words if not word[0].isdigit())
+    for suffix, number in zip(ROWS, numbers, strict=True):
+        row = experiments.find(f"{prefix}_{suffix}")
+        assert [(c.value, c.measure) for c in row.cells if c.table == int(table)] == [(number, measure)]
+
+
+def test_the_rest_of_the_tables():
+    expected = {
+        "voc10_part_msc_largefov": (1, 53.72),
+        "voc12_msc_largefov": (3, 64.39),
+        "coco_msc_largefov": (6, 31.61),
+        "voc12_largefov_trainval_aug": (4, 65.1),
+        "voc12_msc_largefov_trainval_aug": (4, 67.0),
+        "voc12_average3_esupv_trainval_aug": (4, 70.5),
+        "voc12_max3_esupv_trainval_aug": (4, 70.6),
+        "voc12_attention3_esupv_trainval_aug": (4, 71.5),
+        "voc12_coco_largefov_trainval_aug": (4, 72.7),
+        "voc12_coco_msc_largefov_trainval_aug": (4, 73.6),
+        "voc12_coco_attention3_esupv_trainval_aug": (4, 75.1),
+        "voc12_coco_attention3_esupv_plus_trainval_aug": (4, 75.7),
+    }
+    for name, cell in expected.items():
+        assert [(c.table, c.value) for c in experiments.find(name).cells] == [cell]
+    design = [row for row in experiments.EXPERIMENTS.values() for c in row.cells if c.table == 1 and c.value is None]
+    assert len(design) == 7  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales: words, not numbers
+    cells = [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells]
+    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7
+
+
+def test_rows_differ_in_what_their_names_say():
+    two, three = (experiments.find(f"voc12_attention{n}_esupv").scales for n in (2, 3))
+    assert two == (1, Fraction(1, 2))
+    assert three == (1, Fraction(3, 4), Fraction(1, 2))
+    assert experiments.find("voc10_part_attention4_esupv").scales == (*three, Fraction(1, 4))
+    assert experiments.find("voc12_largefov").trunk.pool5a
+    assert not experiments.find("voc12_largefov_nopool5a").trunk.pool5a
+    assert not experiments.find("voc").trunk.pool5a
+    assert experiments.find("voc12_coco_max2").initial_weights == "vgg16_20M_coco.caffemodel"
+    assert experiments.find("coco").initial_weights == "vgg16_20M.caffemodel"
+    assert experiments.find("voc12_msc_largefov").initial_weights == "the weights of voc12_largefov"
+    assert experiments.find("shapes").initial_weights is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scales": (Fraction(1, 2), Fraction(1))}, "expected 1 and then ever coarser ones"),
+        ({"merge": None}, "merge is None for 3 scales"),
+        ({"merge": "sum"}, "merge is sum"),
+        ({"crop_size": 320}, "crop_size is 320, expected 32k"),
+        ({"scales": (Fraction(1),), "merge": None}, "extra supervision is for several scales"),
+        ({"supervise_at": "coarsest"}, "supervise_at is 'coarsest', expected own or finest"),
+        ({"pretraining": "jft"}, "pretraining is 'jft'"),
+        ({"pretraining": None}, "from scratch, and no other does"),
+        ({"msc": True}, "MSc-LargeFOV has one scale"),
+    ],
+)
+def test_contradictions_in_a_row_are_named(changes, said):
+    with pytest.raises(ExperimentError, match=said):
+        dataclasses.replace(experiments.find("voc"), **changes)
+
+
+def test_choices_of_the_attention_model_are_checked():
+    for changes, said in (
+        ({"features": "fc9"}, "'fc9', expected fc6, fc7 or fc8"),
+        ({"layers": 3}, "3 layers, expected 1 or 2"),
+        ({"filler": "none"}, "'none', expected msra or constant"),
+    ):
+        with pytest.raises(ExperimentError, match=said):
+            experiments.Attention(**changes)
+
+
+def test_names_are_unique_and_aliases_lead_somewhere():
+    assert len(experiments.EXPERIMENTS) == 87
+    for alias, name in experiments.ALIASES.items():
+        assert experiments.find(alias).name == name
+    best = max(cells[True] for cells in paper.VOC.cells.values())
+    assert [cell.value for cell in experiments.find("voc").cells] == [best]
+    with pytest.raises(ExperimentError, match="did you mean voc12_attention3_esupv"):
+        experiments.find("voc12_atention3_esupv")
