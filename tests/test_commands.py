@@ -185,6 +185,16 @@ def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_pat
         solve.train(second, tmp_path / "third", data_root=mini.parent, weights_path=headless)
 
 
+def test_folders_that_cannot_be_written(trained, tool, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    one_line_error(tool("train", "shapes", "--data", trained / "data", "--out", "file/r"), "file/r: cannot make this")
+    one_line_error(tool("prepare_data", "shapes", "--root", "file/s", "--train", "1"), "file/s", "cannot")
+    one_line_error(tool("make_net", "shapes", "--out", "file"), "cannot make this folder")
+    done = tool("train", "shapes", "--seed", "-1")
+    assert done.returncode == 2
+    assert "--seed: -1, expected at least 0" in done.stderr
+
+
 def test_a_finished_run_is_not_overwritten(trained, tool):
     done = tool("train", "shapes", "--data", trained / "data", "--out", trained / "runs/r")
     one_line_error(done, "this run is finished")

@@ -10,7 +10,7 @@ def main(argv):
     parser.add_argument("--root", metavar="DIR", default="data/shapes", help="where to put it (default: data/shapes)")
     parser.add_argument("--train", metavar="N", type=cli.positive, default=1500, help="images (default: 1500)")
     parser.add_argument("--val", metavar="N", type=cli.positive, default=150, help="images (default: 150)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="another seed, another set (default: 0)")
     arguments = parser.parse_args(argv)
 
     from tqdm import tqdm

@@ -13,7 +13,9 @@ def main(argv):
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: the experiment's)")
     parser.add_argument("--batch-size", metavar="N", type=cli.positive, help="images in memory at once")
     parser.add_argument("--iter-size", metavar="N", type=cli.positive, help="batches per iteration")
-    parser.add_argument("--seed", type=int, default=0, help="of data order, augmentation, fillers and dropout")
+    parser.add_argument(
+        "--seed", metavar="N", type=cli.seed, default=0, help="of data order, augmentation, fillers and dropout"
+    )
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name)
 

@@ -40,6 +40,14 @@ def add_net_arguments(arguments, *, weights_required):
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
 
 
+def seed(text):
+    """An int of at least 0, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text}, expected at least 0")
+    return value
+
+
 def positive(text):
     """An int of at least 1, for argparse."""
     value = int(text)

@@ -4,20 +4,36 @@ import os
 import tempfile
 from pathlib import Path
 
+from attscale.errors import UserError
+
 
 def write_whole(path, write):
-    """Calls `write(temporary)` with a name beside `path`, then renames: `path` is never half-written."""
+    """Calls `write(temporary)` with a name beside `path`, then renames: `path` is never half-written.
+
+    Makes the folder. Raises UserError where the system refuses; the temporary file is removed whatever happens.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
     try:
-        write(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        make_folder(path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            write(temporary)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def make_folder(path):
+    """Makes the folder `path` and those above it. Raises UserError where the system refuses."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot make this folder: {error.strerror}") from None
 
 
 def _umask():

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from attscale import prototxt, weights
 from attscale.data.lists import check_pairs, read_list
 from attscale.errors import ExperimentError, UserError, WeightsError
-from attscale.files import write_text, write_whole
+from attscale.files import make_folder, write_text, write_whole
 
 FINAL = "final.caffemodel"
 LOG = "log.jsonl"
@@ -36,7 +36,7 @@ def train(row, folder, *, data_root="data", weights_path=None, seed=0, log_every
         )
     options = prototxt.loader_options(row, Path(data_root).resolve())
     check_pairs(read_list(options.root, options.source), Path(options.root, options.source))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     solver = _solver(row, folder, data_root, seed)
     if weights_path is not None:
         _start_from(weights_path, solver.net, row)
