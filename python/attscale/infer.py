@@ -1,11 +1,6 @@
 """Prediction with a deploy net: the release's test protocol."""
 
-import tempfile
-from pathlib import Path
-
-import caffe
 import numpy as np
-from google.protobuf import text_format
 
 from attscale import prototxt, weights
 from attscale.data import transforms
@@ -19,10 +14,7 @@ class Predictor:
 
     def __init__(self, row, weights_path):
         self.row = row
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "deploy.prototxt"
-            path.write_text(text_format.MessageToString(prototxt.deploy_net(row)))
-            self.net = caffe.Net(str(path), caffe.TEST)
+        self.net = prototxt.load(prototxt.deploy_net(row))
         weights.load(self.net, weights_path, complete=True)
 
     def forward(self, image):

@@ -1,6 +1,7 @@
 """Rows of `attscale.experiments` to Caffe's NetParameter and SolverParameter, their files, and the check of those."""
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 import caffe
@@ -78,6 +79,14 @@ def deploy_net(row, size=None):
         scores = share_net(row, net, data, with_weights=True, **shared)
         root.interp("fc8_interp", scores.merged, SizeRule(zoom_factor=vgg16.STRIDE))
     return _named(row, net)
+
+
+def load(message, phase=caffe.TEST):
+    """The message as a caffe.Net."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        path.write_text(text_format.MessageToString(message))
+        return caffe.Net(str(path), phase)
 
 
 def output_name(row):
