@@ -153,7 +153,7 @@ def test_the_classifiers_name_and_classes(row, net, tool, tmp_path):
     done = tool("import_weights", "w", row.name, "--out", "o")
     one_line_error(done, "the classifier is fc8_pascal, the net's fc8_shapes", "--rename-classifier")
     done = tool("import_weights", "w", row.name, "--out", "o", "--rename-classifier")
-    assert "fc8_shapes renamed from fc8_pascal".split() in map(str.split, done.stdout.splitlines())
+    assert ["fc8_shapes", "renamed", "from", "fc8_pascal"] in map(str.split, done.stdout.splitlines())
     weights.load(net, tmp_path / "o", complete=True)
     assert np.array_equal(net.params["fc8_shapes"][0].data, drawn["fc8_shapes"][0])
     done = tool("import_weights", "w", row.name, "--out", "fresh", "--fresh-classifier")

@@ -318,6 +318,11 @@ ALIASES = {
 }
 
 
+def single_scale(row):
+    """The table's baseline for `row`: DeepLab-LargeFOV on the same data set, from the same start."""
+    return EXPERIMENTS["_".join([row.dataset, *(["coco"] if row.pretraining == "coco" else []), "largefov"])]
+
+
 def find(name):
     """The row of that name or alias. Raises ExperimentError with the closest known names."""
     name = ALIASES.get(name, name)

@@ -1,0 +1,92 @@
+"""Costs against numbers worked out from the layers' sizes."""
+
+import shutil
+
+import pytest
+
+from attscale import experiments, inspection
+from conftest import one_line_error
+
+# layer, outputs, inputs, kernel, side at 321 (pooling by 2 rounds up: 321, 161, 81, 41)
+CONVOLUTIONS = [
+    ("conv1_1", 64, 3, 3, 321),
+    ("conv1_2", 64, 64, 3, 321),
+    ("conv2_1", 128, 64, 3, 161),
+    ("conv2_2", 128, 128, 3, 161),
+    ("conv3_1", 256, 128, 3, 81),
+    ("conv3_2", 256, 256, 3, 81),
+    ("conv3_3", 256, 256, 3, 81),
+    ("conv4_1", 512, 256, 3, 41),
+    *((f"conv{name}", 512, 512, 3, 41) for name in ("4_2", "4_3", "5_1", "5_2", "5_3")),
+    ("fc6", 1024, 512, 3, 41),
+    ("fc7", 1024, 1024, 1, 41),
+    ("fc8_voc12", 21, 1024, 1, 41),
+]
+
+
+def by_name(layers):
+    return {layer.name: layer for layer in layers}
+
+
+def test_largefov_at_321():
+    layers = by_name(inspection.inspect(experiments.find("voc12_largefov")))
+    for name, outputs, inputs, kernel, side in CONVOLUTIONS:
+        cost = layers[name].cost
+        assert layers[name].shape == (1, outputs, side, side)
+        assert cost.parameters == outputs * inputs * kernel**2 + outputs
+        assert cost.multiply_adds == outputs * inputs * kernel**2 * side**2
+        assert cost.memory == 4 * outputs * side**2
+    assert layers["relu1_1"].cost == inspection.Cost()  # in place, and not counted
+    assert layers["fc8_interp"].cost == inspection.Cost(0, 4 * 21 * 321**2, 4 * 21 * 321**2)
+    total = inspection.total(layers.values())
+    assert total.parameters == 20_505_429
+    convolutions = sum(o * i * k**2 * side**2 for _, o, i, k, side in CONVOLUTIONS)
+    assert total.multiply_adds == convolutions + 4 * 21 * 321**2
+
+
+def test_the_attention_net_shares_its_trunk():
+    layers = inspection.inspect(experiments.find("voc"), 65)
+    named, totals = by_name(layers), inspection.totals(layers)
+    assert list(totals) == ["1", "0.75", "0.5", "merge"]
+    assert totals["1"].parameters == 20_505_429
+    assert totals["0.75"].parameters == totals["0.5"].parameters == 0
+    assert totals["merge"].parameters == 512 * 3072 * 9 + 512 + 3 * 512 + 3
+    assert named["conv3_1_res05"].shared_with == "conv3_1"
+    # 65 pixels: 49 at scale 0.75 and 33 at 0.5; conv1_2 costs 64 x 64 x 9 at each of them
+    for suffix, side in (("", 65), ("_res075", 49), ("_res05", 33)):
+        assert named[f"conv1_2{suffix}"].cost.multiply_adds == 64 * 64 * 9 * side**2
+    assert named["fc8_fusion"].cost.multiply_adds == 3 * 21 * 9**2  # three maps of 21 classes, 9 by 9
+
+
+def test_max_and_msc():
+    named = by_name(inspection.inspect(experiments.find("voc12_max2"), 33))
+    assert named["fc8_fusion"].cost.multiply_adds == 2 * 21 * 5**2
+    named = by_name(inspection.inspect(experiments.find("voc12_msc_largefov"), 33))
+    assert named["data_conv"].cost.multiply_adds == 128 * 3 * 9 * 33**2  # stride 1 in the test net
+
+
+def test_the_command(tool):
+    done = tool("inspect_net", "voc", "--size", "33")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["conv1_1", "Convolution", "1", "1x64x33x33", "1,792", "1,881,792", "0.27"] in lines
+    assert next(line for line in lines if line[:1] == ["conv1_1_res05"])[-3] == "shared"
+    assert lines[-1][:2] == ["against", "voc12_largefov:"]
+    # (20,505,429 + 14,158,339) / 20,505,429
+    assert "1.69 x parameters" in done.stdout
+
+
+def test_bad_input(tool):
+    one_line_error(tool("inspect_net", "vox"), "no experiment 'vox'")
+    one_line_error(tool("inspect_net", "voc", "--size", "320"), "the size is 320, expected 32k + 1")
+
+
+def test_caffes_own_picture(tool, tmp_path, monkeypatch):
+    if shutil.which("dot"):
+        assert tool("inspect_net", "shapes_largefov", "--size", "33", "--draw", "net.png").returncode == 0
+        assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+        (tmp_path / "net.png").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))  # no `dot` there
+    with pytest.raises(inspection.UserError, match="`dot` is not installed: apt-get install graphviz"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+    assert not (tmp_path / "net.png").exists()
