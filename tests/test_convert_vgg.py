@@ -3,6 +3,7 @@ import pytest
 
 from attscale import caffemodel, convert, experiments, prototxt, weights
 from attscale.caffemodel import Layer
+from attscale.errors import WeightsError
 from conftest import one_line_error
 
 
@@ -43,6 +44,40 @@ def test_other_nets_are_refused_by_name(tool, tmp_path):
     one_line_error(tool("convert_vgg", "b"), "layer conv1_1 is [(96, 3, 11, 11), (96,)], expected (64, 3, 3, 3)")
     one_line_error(tool("convert_vgg", "nowhere"), "nowhere: no such file")
     assert not (tmp_path / "weights").exists()
+
+
+def vgg16(fc6=(1, 1, 4096, 25088)):
+    """The layers in the old format's shapes, all zero: pages that nobody writes to take no memory."""
+    shapes, inputs = [], 3
+    for stage, (depth, channels) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1):
+        for i in range(1, depth + 1):
+            shapes.append((f"conv{stage}_{i}", (channels, inputs, 3, 3), channels))
+            inputs = channels
+    shapes += [("fc6", fc6, 4096), ("fc7", (1, 1, 4096, 4096), 4096), ("fc8", (1, 1, 1000, 4096), 1000)]
+    return [
+        Layer(name, "4", (np.zeros(shape, np.float32), np.zeros((1, 1, 1, outputs), np.float32)))
+        for name, shape, outputs in shapes
+    ]
+
+
+def test_old_shapes_are_those_of_the_net():
+    layers = vgg16()
+    layers[13].blobs[0][0, 0, 20, 7 * 49 + 3 * 7 + 6] = 1  # fc6: filter 20, channel 7, tap (3, 6)
+    layers[14].blobs[1][0, 0, 0, 20] = 2  # fc7's bias
+    made = {layer.name: layer.blobs for layer in convert.largefov_from_vgg(layers, "vgg")}
+    assert list(made)[-3:] == ["conv5_3", "fc6", "fc7"]
+    assert len(made) == 15
+    assert [blob.shape for blob in made["conv2_1"]] == [(128, 64, 3, 3), (128,)]
+    assert [blob.shape for blob in made["fc6"]] == [(1024, 512, 3, 3), (1024,)]
+    assert [blob.shape for blob in made["fc7"]] == [(1024, 1024, 1, 1), (1024,)]
+    assert np.argwhere(made["fc6"][0]).tolist() == [[5, 7, 1, 2]]
+    assert np.argwhere(made["fc7"][1]).tolist() == [[5]]
+
+
+def test_a_net_that_is_largefov_already_is_refused_at_fc6():
+    said = r"w: layer fc6 is \[\(1024, 512, 3, 3\), .*\], expected \(4096, 512, 7, 7\) and \(4096,\)"
+    with pytest.raises(WeightsError, match=said):
+        convert.largefov_from_vgg(vgg16(fc6=(1024, 512, 3, 3)), "w")
 
 
 @pytest.mark.slow

@@ -1,17 +1,23 @@
-"""A released caffemodel, written here byte by byte: old `layers`, the forks' layer types and fields."""
+"""A released caffemodel, written here byte by byte: old `layers`, the forks' layer types and fields.
 
+Their numbers are those of src/caffe/proto/caffe.proto in the v1 fork (TheLegendAli/DeepLab-Context).
+"""
+
+import dataclasses
 import struct
 
 import numpy as np
 import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
 
-from attscale import caffemodel, experiments, prototxt, weights
+from attscale import caffemodel, experiments, prototxt, transplant, weights
 from attscale.caffemodel import Layer
 from attscale.errors import WeightsError
 from conftest import one_line_error
 
 CONVOLUTION, SOFTMAX_LOSS = 4, 21  # V1LayerParameter.LayerType of stock Caffe
-IMAGE_SEG_DATA, INTERP = 40, 41  # the fork's own, which stock Caffe does not know
+IMAGE_SEG_DATA, INTERP, MAT_WRITE = 39, 41, 43  # the fork's own: stock Caffe has DECONVOLUTION at 39, no others
 
 
 def varint(value):
@@ -47,15 +53,17 @@ def old_layer(name, kind, blobs=(), extra=b""):
 
 
 def hole(rate):
-    """convolution_param = 10 with num_output = 1, pad = 3, kernel_size = 4 and the fork's `hole` = 16."""
-    return nested(10, number(1, 8) + number(3, rate) + number(4, 3) + number(16, rate))
+    """convolution_param = 10 with num_output = 1, pad = 3, kernel_size = 4 and `hole` = 17, stock's force_nd_im2col."""
+    return nested(10, number(1, 8) + number(3, rate) + number(4, 3) + number(17, rate))
 
 
 def released(net, classifier="fc8_shapes", skip=(), seed=0):
     """Bytes of a whole file for `net`, and the weights in it by layer name."""
     rng = np.random.default_rng(seed)
     owners, drawn = weights.owners_of(net), {}
-    content = nested(1, b"released") + old_layer("data", IMAGE_SEG_DATA, extra=nested(140, number(1, 7) + number(3, 1)))
+    # image_data_param = 15 with source = 1, batch_size = 4
+    data_param = nested(15, nested(1, b"list/train_aug.txt") + number(4, 30))
+    content = nested(1, b"released") + old_layer("data", IMAGE_SEG_DATA, extra=data_param)
     for name, blobs in net.params.items():
         if name in skip:
             continue
@@ -63,9 +71,8 @@ def released(net, classifier="fc8_shapes", skip=(), seed=0):
             drawn[name] = [rng.normal(size=blob.data.shape).astype(np.float32) for blob in blobs]
         copies = drawn[owners[name]]
         content += old_layer(name.replace("fc8_shapes", classifier), CONVOLUTION, copies, hole(4))
-    content += old_layer("fc8_interp", INTERP, extra=nested(141, number(2, 8)))
-    # the v2 fork's MatWrite: a known number, but what it holds is no message of stock Caffe's
-    content += old_layer("write", 43, extra=nested(145, b"\xff\xff\xff not a message"))
+    content += old_layer("fc8_interp", INTERP, extra=nested(43, number(3, 8)))  # interp_param with zoom_factor = 3
+    content += old_layer("write", MAT_WRITE, extra=nested(46, nested(1, b"features/")))  # mat_write_param, prefix = 1
     return content + old_layer("loss", SOFTMAX_LOSS), drawn
 
 
@@ -123,6 +130,19 @@ def test_what_caffe_writes_is_read(net, tmp_path):
             assert blob.data.shape == read.shape
 
 
+def test_a_field_that_a_strict_parser_refuses(tmp_path):
+    """The v2 fork's mat_write_param = 145 with prefix = 1, a string; stock Caffe has parameter_param there."""
+    blob = nested(7, nested(1, varint(2) + varint(3))) + nested(5, struct.pack("<6f", *range(6)))
+    content = nested(100, nested(1, b"a") + nested(2, b"Convolution") + nested(7, blob))
+    content += nested(100, nested(1, b"write") + nested(2, b"MatWrite") + nested(145, nested(1, b"features/")))
+    with pytest.raises(DecodeError):
+        caffe_pb2.NetParameter.FromString(content)
+    (tmp_path / "w").write_bytes(content)
+    (layer,) = caffemodel.read(tmp_path / "w")
+    assert (layer.name, layer.type) == ("a", "Convolution")
+    assert layer.blobs[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_broken_files(net, tool, tmp_path):
     content, _ = released(net)
     path = tmp_path / "w.caffemodel"
@@ -136,6 +156,15 @@ def test_broken_files(net, tool, tmp_path):
     one_line_error(tool("import_weights", path, "shapes", "--out", "o"), "w.caffemodel: holds no weights")
     one_line_error(tool("import_weights", "nowhere", "shapes", "--out", "o"), "nowhere: no such file")
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("dims", [(0,) * 65, (2**62, 0), (2**31, 0)])
+def test_a_shape_that_caffe_could_not_hold_is_broken(tmp_path, dims):
+    path = tmp_path / "w.caffemodel"
+    shape = nested(7, b"".join(number(1, dim) for dim in dims))
+    path.write_bytes(nested(100, nested(1, b"conv") + nested(7, shape)))
+    with pytest.raises(WeightsError, match="not a caffemodel"):
+        caffemodel.read(path)
 
 
 def test_a_blob_whose_shape_and_data_disagree_is_broken(tmp_path):
@@ -158,6 +187,11 @@ def test_the_classifiers_name_and_classes(row, net, tool, tmp_path):
     assert np.array_equal(net.params["fc8_shapes"][0].data, drawn["fc8_shapes"][0])
     done = tool("import_weights", "w", row.name, "--out", "fresh", "--fresh-classifier")
     assert done.returncode == 0, done.stderr
+    fates = [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("fc8_")]
+    assert sorted(fates) == [
+        *(["fc8_pascal", "not"], ["fc8_pascal_res05", "not"], ["fc8_pascal_res075", "not"]),
+        *(["fc8_shapes", "fresh"], ["fc8_shapes_res05", "fresh"], ["fc8_shapes_res075", "fresh"]),
+    ]
     assert "fc8_shapes" not in {layer.name for layer in caffemodel.read(tmp_path / "fresh")}
     for name in ("voc12_max3", "voc10_part_max3"):
         done = tool("import_weights", "w", name, "--out", "x")
@@ -190,11 +224,58 @@ def test_what_the_file_lacks(row, net, tool, tmp_path):
     assert weights.load(net, tmp_path / "o", complete=False) == ["att_conv1", "att_fc"]
 
 
-@pytest.mark.parametrize("row", [experiments.find("shapes_attention3_esupv")], ids=["attention"])
-def test_copies_of_shared_layers_must_agree(row, net, tmp_path, tool):
-    layers = [
-        Layer(name, "Convolution", tuple(blob.data.copy() for blob in blobs)) for name, blobs in net.params.items()
-    ]
-    next(layer for layer in layers if layer.name == "conv3_2_res05").blobs[0][0, 0, 0, 0] += 1
-    caffemodel.write(tmp_path / "w", layers)
-    one_line_error(tool("import_weights", "w", row.name, "--out", "o"), "conv3_2_res05 differs from conv3_2")
+@pytest.fixture
+def attention():
+    """The target, and its layers by name, as a release has them: each branch with a copy."""
+    row = experiments.find("shapes_attention3_esupv")
+    net = prototxt.load(prototxt.deploy_net(row, 33))
+    layers = {
+        name: Layer(name, "Convolution", tuple(blob.data.copy() for blob in blobs))
+        for name, blobs in net.params.items()
+    }
+    return transplant.Target.of(net, prototxt.scores_name(row)), layers
+
+
+def refused(path, layers, target, said, **options):
+    caffemodel.write(path, layers.values())
+    with pytest.raises(WeightsError, match=said):
+        transplant.transplant(path, target, **options)
+
+
+def named(layer, name):
+    return dataclasses.replace(layer, name=name)
+
+
+def test_copies_of_shared_layers_must_agree(attention, tmp_path):
+    target, layers = attention
+    whole = layers["conv3_2_res05"]
+    layers["conv3_2_res05"] = dataclasses.replace(whole, blobs=whole.blobs[:1])
+    refused(tmp_path / "w", layers, target, "conv3_2_res05 differs from conv3_2,")
+    layers["conv3_2_res05"] = whole
+    whole.blobs[0][0, 0, 0, 0] += 1
+    refused(tmp_path / "w", layers, target, "conv3_2_res05 differs from conv3_2,")
+
+
+def test_copies_of_a_renamed_classifier_must_agree_too(attention, tmp_path):
+    target, layers = attention
+    for suffix in ("", "_res075", "_res05"):
+        layers[f"fc8_x{suffix}"] = named(layers.pop(f"fc8_shapes{suffix}"), f"fc8_x{suffix}")
+    caffemodel.write(tmp_path / "w", layers.values())
+    _, lines = transplant.transplant(tmp_path / "w", target, rename_classifier=True)
+    assert "not used" not in [line.fate for line in lines]
+    layers["fc8_x_res05"].blobs[1][2] += 1
+    refused(tmp_path / "w", layers, target, "fc8_x_res05 differs from fc8_x,", rename_classifier=True)
+
+
+def test_a_classifier_that_cannot_be_told_or_has_no_bias(attention, tmp_path):
+    target, layers = attention
+    whole = layers["fc8_shapes"]
+    layers["fc8_shapes"] = dataclasses.replace(whole, blobs=whole.blobs[:1])
+    said = r"layer fc8_shapes is \[\(5, 128, 1, 1\)\], the net needs \[\(5, 128, 1, 1\), \(5,\)\]"
+    refused(tmp_path / "w", layers, target, said)
+    for suffix in ("", "_res075", "_res05"):
+        del layers[f"fc8_shapes{suffix}"]
+    layers |= {name: named(whole, name) for name in ("fc8_a", "fc8_b")}
+    for rename in (False, True):
+        said = "has no fc8_shapes, and fc8_a, fc8_b may each be the classifier"
+        refused(tmp_path / "w", layers, target, said, rename_classifier=rename)

@@ -1,6 +1,7 @@
 """Costs against numbers worked out from the layers' sizes."""
 
 import shutil
+import sys
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_largefov_at_321():
     layers = by_name(inspection.inspect(experiments.find("voc12_largefov")))
     for name, outputs, inputs, kernel, side in CONVOLUTIONS:
         cost = layers[name].cost
-        assert layers[name].shape == (1, outputs, side, side)
+        assert layers[name].shapes == ((1, outputs, side, side),)
         assert cost.parameters == outputs * inputs * kernel**2 + outputs
         assert cost.multiply_adds == outputs * inputs * kernel**2 * side**2
         assert cost.memory == 4 * outputs * side**2
@@ -56,6 +57,8 @@ def test_the_attention_net_shares_its_trunk():
     for suffix, side in (("", 65), ("_res075", 49), ("_res05", 33)):
         assert named[f"conv1_2{suffix}"].cost.multiply_adds == 64 * 64 * 9 * side**2
     assert named["fc8_fusion"].cost.multiply_adds == 3 * 21 * 9**2  # three maps of 21 classes, 9 by 9
+    assert named["fc8_fusion"].shapes == ((1, 21, 9, 9), (1, 3, 9, 9))  # the merged scores and the weights
+    assert named["fc8_fusion"].cost.memory == 4 * (21 + 3) * 9**2
 
 
 def test_max_and_msc():
@@ -71,6 +74,9 @@ def test_the_command(tool):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["conv1_1", "Convolution", "1", "1x64x33x33", "1,792", "1,881,792", "0.27"] in lines
     assert next(line for line in lines if line[:1] == ["conv1_1_res05"])[-3] == "shared"
+    assert "1x21x5x5, 1x3x5x5" in done.stdout
+    table = done.stdout.splitlines()[:-1]
+    assert len({len(line) for line in table if line}) == 1  # aligned
     assert lines[-1][:2] == ["against", "voc12_largefov:"]
     # (20,505,429 + 14,158,339) / 20,505,429
     assert "1.69 x parameters" in done.stdout
@@ -88,5 +94,24 @@ def test_caffes_own_picture(tool, tmp_path, monkeypatch):
         (tmp_path / "net.png").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))  # no `dot` there
     with pytest.raises(inspection.UserError, match="`dot` is not installed: apt-get install graphviz"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+    assert not (tmp_path / "net.png").exists()
+
+
+def test_without_pydot(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "caffe.draw", raising=False)
+    for name in ("pydotplus", "pydot"):  # caffe.draw tries both
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(inspection.UserError, match="pydot is not installed: pip install pydot"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+
+
+def test_graphviz_that_fails(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    with pytest.raises(inspection.UserError, match=r"Graphviz cannot draw this net: .*code: 1"):
         inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
     assert not (tmp_path / "net.png").exists()

@@ -1,9 +1,12 @@
 """Caffemodels, read and written at the level of protobuf's wire format.
 
 caffe_pb2 alone will not do: the authors' forks gave field numbers and layer types of their own to things that stock
-Caffe numbers otherwise (`hole` lies where stock Caffe has `axis`, MatWrite's parameters where it has another message),
-so a strict parser may refuse a released file, and Caffe's own aborts the process. Weights need three fields of a
-layer only: name, type and blobs. They have the same numbers everywhere, and everything else is passed over.
+Caffe numbers otherwise (v1's `hole` lies where stock Caffe has `force_nd_im2col`, MatWrite's parameters where it has
+another message), so a strict parser may refuse a released file, and Caffe's own aborts the process. Weights need three
+fields of a layer only: name, type and blobs. They have the same numbers everywhere, and everything else is passed over.
+
+A file cut exactly between two layers is still a valid message: whoever needs its other layers has to miss them, as
+`attscale.transplant` does.
 
 Field numbers are those of caffe.proto: NetParameter layers = 2 (old, V1), layer = 100; V1LayerParameter name = 4,
 type = 5, blobs = 6; LayerParameter name = 1, type = 2, blobs = 7; BlobProto num, channels, height, width = 1 to 4,
@@ -20,6 +23,8 @@ from attscale.files import write_whole
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _OLD_LAYER, _LAYER = 2, 100
+_MAX_AXES = 32  # Caffe's kMaxBlobAxes
+_MAX_DIM = 2**31 - 1  # dimensions are int in Caffe
 
 
 class _BrokenError(Exception):
@@ -133,6 +138,8 @@ def _blob(view):
             shape = _dims(value)
     data = np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
     shape = tuple(old_shape) if shape is None else shape
+    if len(shape) > _MAX_AXES or any(dim > _MAX_DIM for dim in shape):
+        raise _BrokenError
     if int(np.prod(shape, dtype=object)) != data.size:
         raise _BrokenError
     return data.reshape(shape)

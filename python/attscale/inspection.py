@@ -32,12 +32,15 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """One layer: `group` is the scale of its branch ('1', '0.75', ...) or 'merge'; `shared_with` its owner, if any."""
+    """One layer, with the shape of every top.
+
+    `group` is the scale of its branch ('1', '0.75', ...) or 'merge'; `shared_with` owns its parameters, if it does not.
+    """
 
     name: str
     type: str
     group: str
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
     cost: Cost
     shared_with: str | None = None
 
@@ -58,7 +61,7 @@ def inspect(row, size=None):
     result = []
     for layer in message.layer:
         tops = [top for top in layer.top if top not in layer.bottom]
-        shape = tuple(net.blobs[layer.top[0]].data.shape)
+        shapes = tuple(tuple(net.blobs[top].data.shape) for top in layer.top)
         owner = owners.get(layer.name)
         blobs = net.params.get(layer.name, ())
         cost = Cost(
@@ -68,7 +71,7 @@ def inspect(row, size=None):
         )
         kind = layer.python_param.layer if layer.type == "Python" else layer.type
         shared = owner if owner not in (None, layer.name) else None
-        result.append(LayerCost(layer.name, kind, _group(layer, row), shape, cost, shared))
+        result.append(LayerCost(layer.name, kind, _group(layer, row), shapes, cost, shared))
     return result
 
 
@@ -82,14 +85,14 @@ def totals(layers):
 
 def table(layers):
     """The lines of a table, a layer each, then the total of each group and of all."""
-    yield f"{'layer':28} {'type':14} {'scale':6} {'shape':18} {'parameters':>12} {'multiply-adds':>16} {'MiB':>8}"
+    yield f"{'layer':28} {'type':14} {'scale':6} {'shape':22} {'parameters':>12} {'multiply-adds':>16} {'MiB':>8}"
     for layer in layers:
-        shape = "x".join(map(str, layer.shape))
-        yield _line(f"{layer.name:28} {layer.type:14} {layer.group:6} {shape:18}", layer.cost, layer.shared_with)
+        shapes = ", ".join("x".join(map(str, shape)) for shape in layer.shapes)
+        yield _line(f"{layer.name:28} {layer.type:14} {layer.group:6} {shapes:22}", layer.cost, layer.shared_with)
     yield ""
     for group, cost in totals(layers).items():
-        yield _line(f"{'total, scale ' + group if group != 'merge' else 'total, merge':69}", cost)
-    yield _line(f"{'total':69}", total(layers))
+        yield _line(f"{'total, scale ' + group if group != 'merge' else 'total, merge':73}", cost)
+    yield _line(f"{'total':73}", total(layers))
 
 
 def comparison(layers, baseline, name):
@@ -106,13 +109,19 @@ def total(layers):
 
 
 def draw(row, path):
-    """Caffe's own picture of the training net, as PNG. Raises UserError where Graphviz is not installed."""
-    import caffe.draw  # needs pydot, which nothing else does
-
+    """Caffe's own picture of the training net, as PNG. Raises UserError where pydot or Graphviz is missing or fails."""
+    try:
+        import caffe.draw  # needs pydot, which nothing else does
+    except ModuleNotFoundError as error:
+        if error.name != "pydot":
+            raise
+        raise UserError("the Python package pydot is not installed: pip install pydot") from None
     try:
         picture = caffe.draw.draw_net(prototxt.train_net(row), "TB", "png")
     except FileNotFoundError:
         raise UserError("the program `dot` is not installed: apt-get install graphviz") from None
+    except AssertionError as error:  # how pydot reports that `dot` ended with an error
+        raise UserError(f"Graphviz cannot draw this net: {error}") from None
     write_whole(path, lambda temporary: Path(temporary).write_bytes(picture))
 
 

@@ -2,12 +2,16 @@
 
 import dataclasses
 
+import numpy as np
+
 from attscale import caffemodel
 from attscale.caffemodel import Layer
 from attscale.errors import WeightsError
+from attscale.experiments import SCALES
+from attscale.nets.scales import suffix
 from attscale.weights import owners_of, some, trim
 
-SCALE_SUFFIXES = ("_res075", "_res05", "_res025")
+SCALE_SUFFIXES = tuple(suffix(scale) for scale in SCALES[1:])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +47,22 @@ def transplant(path, target, *, rename_classifier=False, fresh_classifier=False,
     layer differ, and layers that the file lacks.
     """
     given = {layer.name: layer for layer in caffemodel.read(path)}
-    lines, result, used, missing = [], [], set(), []
+    lines, result, missing = [], [], []
+    used, sources = set(), {}  # names in the file; the net's layer to the file's
     for name, shapes in target.shapes.items():
         owner = target.owners[name]
-        if owner != name:
-            if name in given:
-                _check_equal(path, given, name, owner)
-                used.add(name)
-            lines.append(Line(name, "shared", f"has the parameters of {owner}"))
-            continue
-        if name == target.classifier and fresh_classifier:
+        if owner == target.classifier and fresh_classifier:
+            used.add(name)
             lines.append(Line(name, "fresh", "left out on request"))
+            continue
+        if owner != name:
+            source = sources.get(owner, owner)
+            copy = name.replace(owner, source, 1)  # fc8_<other>_res05 beside fc8_<other>
+            if copy in given:
+                _check_equal(path, given, copy, source)
+                used.add(copy)
+            shared = Line(name, "shared", f"has the parameters of {owner}")
+            lines.append(Line(name, "missing") if owner in missing else shared)
             continue
         source = _classifier(path, given, target, rename_classifier) if name == target.classifier else name
         if source not in given:
@@ -61,6 +70,7 @@ def transplant(path, target, *, rename_classifier=False, fresh_classifier=False,
             lines.append(Line(name, "missing"))
             continue
         used.add(source)
+        sources[name] = source
         layer = Layer(name, "Convolution", _fit(path, given[source], shapes))
         result.append(layer)
         lines.append(_line(name, given[source], layer))
@@ -81,8 +91,12 @@ def _classifier(path, given, target, rename):
         _check_classes(path, given[name], target)
         return name
     bare = [other for other in given if other.split("_")[0] == "fc8" and not other.endswith(SCALE_SUFFIXES)]
-    if len(bare) != 1:
+    if not bare:
         return name
+    if len(bare) > 1:
+        raise WeightsError(
+            f"{path}: has no {name}, and {some(bare)} may each be the classifier (--fresh-classifier leaves it out)"
+        )
     _check_classes(path, given[bare[0]], target)
     if rename:
         return bare[0]
@@ -93,8 +107,9 @@ def _classifier(path, given, target, rename):
 
 
 def _check_classes(path, layer, target):
-    has, needs = trim(layer.blobs[-1].shape)[-1], target.shapes[target.classifier][-1][-1]
-    if has != needs:
+    """Counts classes by the bias; what lacks one, or has more blobs, is for `_fit` to refuse."""
+    has, needs = layer.blobs[-1].size, target.shapes[target.classifier][-1][-1]
+    if len(layer.blobs) == 2 and has != needs:
         raise WeightsError(
             f"{path}: {layer.name} has {has} classes, {target.classifier} of the net {needs} "
             "(--fresh-classifier leaves it out)"
@@ -131,6 +146,6 @@ def _check_equal(path, given, name, owner):
     """A release keeps a copy of shared parameters for every branch; copies that differ cannot be shared."""
     if owner not in given:
         raise WeightsError(f"{path}: has {name}, but not {owner}, whose parameters it shares in the net")
-    for copy, blob in zip(given[name].blobs, given[owner].blobs, strict=True):
-        if copy.size != blob.size or (copy.ravel() != blob.ravel()).any():
-            raise WeightsError(f"{path}: {name} differs from {owner}, with which it shares its parameters in the net")
+    copies, blobs = ([blob.ravel() for blob in given[layer].blobs] for layer in (name, owner))
+    if len(copies) != len(blobs) or not all(map(np.array_equal, copies, blobs)):
+        raise WeightsError(f"{path}: {name} differs from {owner}, with which it shares its parameters in the net")
