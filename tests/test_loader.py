@@ -65,6 +65,19 @@ def test_every_image_once_an_epoch(mini):
     assert seen[:6] != seen[6:]
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_ranks_share_an_epoch_without_overlap(mini, batch_size):
+    """Three ranks' batches, taken in turn, are those of one solver that has the whole set, also where 6 does not
+    divide by 3 batches of 4."""
+    shared = {"shuffle": True, "mirror": True, "seed": 3, "batch_size": batch_size}
+    alone = batches(options(mini, **shared), 9)
+    ranks = [batches(options(mini, **shared, rank=rank, ranks=3, workers=2), 3) for rank in range(3)]
+    for i, (data, label) in enumerate(alone):
+        other_data, other_label = ranks[i % 3][i // 3]
+        assert np.array_equal(data, other_data)
+        assert np.array_equal(label, other_label)
+
+
 def repeat(times, function, *arguments):
     for _ in range(times):
         function(*arguments)
@@ -155,6 +168,8 @@ def test_a_killed_worker_raises_and_does_not_hang(mini):
 def test_bad_options_are_named(mini):
     with pytest.raises(UserError, match="batch_size is 0"):
         options(mini, batch_size=0)
+    with pytest.raises(UserError, match="rank is 2, expected less than ranks, 2"):
+        options(mini, rank=2, ranks=2)
     with pytest.raises(UserError, match="three values"):
         options(mini, mean=(1.0,))
     with pytest.raises(UserError, match="least and largest factor"):

@@ -10,7 +10,7 @@ from attscale.data.order import generator, sample
 def plain(image, label, top, left, mirror, mean, crop):
     height, width = max(image.shape[0], crop), max(image.shape[1], crop)
     padded = np.empty((height, width, 3))
-    padded[...] = mean
+    padded[...] = [104, 117, 123]  # the mean as a colour
     ignored = np.full((height, width), 255)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
@@ -32,10 +32,12 @@ def test_cut(height, width, top, left, mirror):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     label = rng.integers(0, 21, (height, width), np.uint8)
-    data, out = np.full((3, 13, 13), np.nan, np.float32), np.full((13, 13), 99, np.uint8)
-    transforms.cut(image, label, top, left, mirror, transforms.MEAN, data, out)
+    pixels, out = np.full((3, 13, 13), 77, np.uint8), np.full((13, 13), 99, np.uint8)
+    transforms.cut(image, label, top, left, mirror, transforms.MEAN, pixels, out)
+    data = np.full((1, 3, 13, 13), np.nan, np.float32)
+    transforms.subtract_mean(pixels[None], transforms.MEAN, data)
     expected_data, expected_label = plain(image, label, top, left, mirror, np.array(transforms.MEAN), 13)
-    np.testing.assert_allclose(data, expected_data, atol=1e-4)
+    np.testing.assert_allclose(data[0], expected_data, atol=1e-4)
     assert np.array_equal(out, expected_label)
 
 
@@ -77,3 +79,29 @@ def test_augmentation_differs_between_positions_but_not_between_runs():
     draws = [generator(position, seed=0).integers(1 << 30) for position in range(20)]
     assert len(set(draws)) == 20
     assert draws == [generator(position, seed=0).integers(1 << 30) for position in range(20)]
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.75, 1.4, 2.0])
+def test_random_scale_pixel_by_pixel(factor):
+    """The fork's cv::resize, said again in plain loops: linear between pixel centres, nearest by truncation."""
+    rng = np.random.default_rng(1)
+    image, label = rng.integers(0, 256, (23, 31, 3), np.uint8), rng.integers(0, 21, (23, 31), np.uint8)
+    scaled, scaled_label = transforms.random_scale(image, label, factor)
+    height, width = int(23 * factor), int(31 * factor)
+    assert scaled.shape == (height, width, 3)
+    assert scaled_label.shape == (height, width)
+
+    def between(place, size):
+        place = min(max(place, 0), size - 1)
+        low = int(place)
+        return low, min(low + 1, size - 1), place - low
+
+    for y in range(height):
+        top, bottom, v = between((y + 0.5) * 23 / height - 0.5, 23)
+        for x in range(width):
+            assert scaled_label[y, x] == label[int(y * 23 / height), int(x * 31 / width)]
+            left, right, h = between((x + 0.5) * 31 / width - 0.5, 31)
+            above = (1 - h) * image[top, left] + h * image[top, right]
+            below = (1 - h) * image[bottom, left] + h * image[bottom, right]
+            # OpenCV weighs in 11 bits and rounds twice
+            np.testing.assert_allclose(scaled[y, x], (1 - v) * above + v * below, atol=1)

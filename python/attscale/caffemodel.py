@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from attscale.errors import WeightsError
-from attscale.files import write_whole
+from attscale.files import write_bytes
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _OLD_LAYER, _LAYER = 2, 100
@@ -71,7 +71,7 @@ def read(path):
 def write(path, layers, name=""):
     """Writes `layers` as a NetParameter in the current format, whole or not at all."""
     message = b"".join([_tagged(1, name.encode()), *(_tagged(_LAYER, _layer_bytes(layer)) for layer in layers)])
-    write_whole(path, lambda temporary: Path(temporary).write_bytes(message))
+    write_bytes(path, message)
 
 
 def _fields(view):

@@ -45,3 +45,8 @@ def _umask():
 def write_text(path, text):
     """`text` into the file `path`, whole or not at all."""
     write_whole(path, lambda temporary: Path(temporary).write_text(text))
+
+
+def write_bytes(path, data):
+    """`data` into the file `path`, whole or not at all."""
+    write_whole(path, lambda temporary: Path(temporary).write_bytes(data))

@@ -2,11 +2,10 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 from attscale import prototxt
 from attscale.errors import ExperimentError, UserError
-from attscale.files import write_whole
+from attscale.files import write_bytes
 from attscale.nets.scales import suffix
 from attscale.weights import owners_of
 
@@ -122,7 +121,7 @@ def draw(row, path):
         raise UserError("the program `dot` is not installed: apt-get install graphviz") from None
     except AssertionError as error:  # how pydot reports that `dot` ended with an error
         raise UserError(f"Graphviz cannot draw this net: {error}") from None
-    write_whole(path, lambda temporary: Path(temporary).write_bytes(picture))
+    write_bytes(path, picture)
 
 
 def _line(start, cost, shared_with=None):

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tqdm import tqdm
 
 from attscale import prototxt, weights
-from attscale.data.lists import check_pairs, read_list
+from attscale.data import datasets, verify
 from attscale.errors import ExperimentError, UserError, WeightsError
 from attscale.files import make_folder, write_text, write_whole
 
@@ -34,8 +34,9 @@ def train(row, folder, *, data_root="data", weights_path=None, seed=0, log_every
             f"{row.name} starts from {row.initial_weights}: name such a file with --weights (without one every "
             "layer but the last would start at zero and stay there)"
         )
-    options = prototxt.loader_options(row, Path(data_root).resolve())
-    check_pairs(read_list(options.root, options.source), Path(options.root, options.source))
+    dataset = datasets.find(row.dataset)
+    bar = lambda pairs: tqdm(pairs, unit="pair", desc="checking the data")  # noqa: E731
+    verify.ensure(dataset, data_root, row.split or dataset.train, bar)
     make_folder(folder)
     solver = _solver(row, folder, data_root, seed)
     if weights_path is not None:

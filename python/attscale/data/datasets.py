@@ -20,6 +20,24 @@ COCO_CLASSES = (
     *("dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven"),
     *("toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"),
 )
+#: ADE20K's 150 by the number in its files, less one; its "other" is 255 (objectInfo150.txt, first names).
+ADE20K_CLASSES = (
+    *("wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet"),
+    *("sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair", "car", "water"),
+    *("painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair", "seat", "fence", "desk"),
+    *("rock", "wardrobe", "lamp", "bathtub", "railing", "cushion", "base", "box", "column", "signboard"),
+    *("chest of drawers", "counter", "sand", "sink", "skyscraper", "fireplace", "refrigerator", "grandstand", "path"),
+    *("stairs", "runway", "case", "pool table", "pillow", "screen door", "stairway", "river", "bridge", "bookcase"),
+    *("blind", "coffee table", "toilet", "flower", "book", "hill", "bench", "countertop", "stove", "palm"),
+    *("kitchen island", "computer", "swivel chair", "boat", "bar", "arcade machine", "hovel", "bus", "towel"),
+    *("light", "truck", "tower", "chandelier", "awning", "streetlight", "booth", "television receiver", "airplane"),
+    *("dirt track", "apparel", "pole", "land", "bannister", "escalator", "ottoman", "bottle", "buffet", "poster"),
+    *("stage", "van", "ship", "fountain", "conveyer belt", "canopy", "washer", "plaything", "swimming pool", "stool"),
+    *("barrel", "basket", "waterfall", "tent", "bag", "minibike", "cradle", "oven", "ball", "food", "step", "tank"),
+    *("trade name", "microwave", "pot", "animal", "bicycle", "lake", "dishwasher", "screen", "blanket", "sculpture"),
+    *("hood", "sconce", "vase", "traffic light", "tray", "ashcan", "fan", "pier", "crt screen", "plate", "monitor"),
+    *("bulletin board", "shower", "radiator", "glass", "clock", "flag"),
+)
 SHAPES = ("background", "disc", "triangle", "square", "star")
 
 
@@ -66,9 +84,27 @@ DATASETS = {
             title="MS-COCO 2014, subset of 10,000 and 1,500 images",
             classes=COCO_CLASSES,
             root="COCO2014",
-            splits=_splits("train10k", "val1500"),
+            splits=_splits("train10k", "val1500", "train", "val"),
             train="train10k",
             val="val1500",
+        ),
+        DataSet(
+            name="coco_voc",
+            title="MS-COCO 2014 in VOC's classes, for pretraining",
+            classes=VOC_CLASSES,
+            root="COCO2014",
+            splits={"train": "list/train_voc.txt", "val": "list/val_voc.txt"},
+            train="train",
+            val="val",
+        ),
+        DataSet(
+            name="ade20k",
+            title="ADE20K scene parsing",
+            classes=ADE20K_CLASSES,
+            root="ADE20K",
+            splits=_splits("train", "val"),
+            train="train",
+            val="val",
         ),
         DataSet(
             name="shapes",

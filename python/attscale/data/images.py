@@ -1,6 +1,6 @@
 """Reading and writing images and label maps, with errors that name the file."""
 
-import struct
+import io
 from pathlib import Path
 
 import cv2
@@ -8,9 +8,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from attscale.errors import DataError
-from attscale.files import write_whole
+from attscale.files import write_bytes, write_whole
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+# without a compression level, OpenCV's own choice of filter overrides the one asked for
+_INDEX_PNG = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 6)
 _GREY, _PALETTE = 0, 3  # PNG colour types
 
 
@@ -29,10 +31,14 @@ def read_label(path):
     Raises DataError; a colour PNG is refused, since that is what a palette PNG becomes when it is opened as a
     picture and saved again, and its values (38, 220, 147, ...) are no classes.
     """
-    header = _read_bytes(path, "label map")[:26].tobytes()
-    if header[:8] != _PNG or len(header) < 26:
+    return decode_label(_read_bytes(path, "label map").tobytes(), path)
+
+
+def decode_label(data, path):
+    """As `read_label`, from the bytes of the file `path`."""
+    if data[:8] != _PNG or len(data) < 26:
         raise DataError(f"{path}: a label map must be a PNG, this file is not")
-    depth, colour = struct.unpack("BB", header[24:26])
+    depth, colour = data[24:26]
     if colour not in (_GREY, _PALETTE) or (colour == _GREY and depth != 8):
         raise DataError(
             f"{path}: a label map must be a PNG of 8-bit class indices, grey or with a palette; this one is "
@@ -40,22 +46,22 @@ def read_label(path):
             "(was a palette PNG read as colour and saved again?)"
         )
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.asarray(image, np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken PNGs
         raise DataError(f"{path}: not a readable PNG: {error}") from None
 
 
-def check_label(label, path, classes, ignore=255):
-    """Raises DataError unless every value of `label` is a class index below `classes` or `ignore`."""
+def check_label(label, path, classes):
+    """Raises DataError unless every value of the uint8 `label` is a class index below `classes` or 255, "ignore"."""
+    if (label + np.uint8(1)).max(initial=0) <= classes:  # 255 + 1 is 0 in bytes: one quick pass finds no fault
+        return
     counts = np.bincount(label.ravel(), minlength=256)
-    counts[ignore] = 0
-    if counts[classes:].any():
-        value = classes + int(np.flatnonzero(counts[classes:])[0])
-        raise DataError(
-            f"{path}: {counts[value]} pixels have the value {value}, "
-            f"expected a class from 0 to {classes - 1} or {ignore}"
-        )
+    counts[255] = 0
+    value = classes + int(np.flatnonzero(counts[classes:])[0])
+    raise DataError(
+        f"{path}: {counts[value]} pixels have the value {value}, expected a class from 0 to {classes - 1} or 255"
+    )
 
 
 def voc_palette(entries=256):
@@ -75,12 +81,23 @@ def write_label(path, label):
     write_whole(path, lambda temporary: image.save(temporary, format="PNG"))
 
 
+def write_index(path, label):
+    """Writes (H, W) uint8 class indices as a grey PNG, whole or not at all.
+
+    Without PNG's filters, which are made for photographs: label maps are smaller and three times as fast to read.
+    """
+    done, data = cv2.imencode(".png", label, _INDEX_PNG)
+    if not done:
+        raise DataError(f"{path}: OpenCV cannot write this label map")
+    write_bytes(path, data.tobytes())
+
+
 def write_image(path, image):
     """Writes (H, W, 3) uint8 BGR in the format of the suffix, whole or not at all."""
     done, data = cv2.imencode(Path(path).suffix, image)
     if not done:
         raise DataError(f"{path}: OpenCV cannot write this format")
-    write_whole(path, lambda temporary: Path(temporary).write_bytes(data.tobytes()))
+    write_bytes(path, data.tobytes())
 
 
 def _read_bytes(path, what):

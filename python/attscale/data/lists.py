@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from attscale.errors import DataError
+from attscale.files import write_text
 
 
 def read_list(root, name):
@@ -34,6 +35,16 @@ def read_list(root, name):
     if not pairs:
         raise DataError(f"{path}: the list is empty")
     return pairs
+
+
+def write_list(root, name, pairs):
+    """Writes pairs of paths relative to `root` as the list file `root/name`, in the release's format."""
+    write_text(Path(root, name), list_text(pairs))
+
+
+def list_text(pairs):
+    """The text of a list file of `pairs`, image and label map relative to the root."""
+    return "".join(f"/{image} /{label}\n" for image, label in pairs)
 
 
 def check_pairs(pairs, path):

@@ -18,7 +18,7 @@ def load_pair(image_path, label_path, classes):
 
 
 def load_sample(pair, rng, options, data_out, label_out):
-    """Loads and augments one pair into data_out (3, crop, crop) and label_out (crop, crop)."""
+    """Loads and augments one pair into data_out (3, crop, crop) and label_out (crop, crop), uint8, mean included."""
     image, label = load_pair(*pair, options.classes)
     factor = transforms.draw_scale(rng, options.scales, options.scale_range)
     image, label = transforms.random_scale(image, label, factor)

@@ -16,6 +16,7 @@ import numpy as np
 
 from attscale.data.datasets import SHAPES
 from attscale.data.images import write_image, write_label
+from attscale.data.lists import write_list
 from attscale.data.transforms import IGNORE
 from attscale.errors import DataError
 from attscale.files import write_text
@@ -125,8 +126,8 @@ def make(root, *, train, val, seed, progress=iter):
         write_label(partial / "SegmentationObject" / f"{names[number]}.png", instances)
     for split, members in (("train", names[:train]), ("val", names[train:])):
         write_text(partial / "ImageSets" / "Segmentation" / f"{split}.txt", "".join(f"{name}\n" for name in members))
-        pairs = "".join(f"/JPEGImages/{name}.jpg /SegmentationClass/{name}.png\n" for name in members)
-        write_text(partial / "list" / f"{split}.txt", pairs)
+        pairs = [(f"JPEGImages/{name}.jpg", f"SegmentationClass/{name}.png") for name in members]
+        write_list(partial, f"list/{split}.txt", pairs)
     write_text(partial / "shapes.json", json.dumps(recipe) + "\n")
     partial.rename(root)
     return True

@@ -35,21 +35,26 @@ def draw_crop(rng, height, width, crop):
 
 
 def cut(image, label, top, left, mirror, mean, data_out, label_out):
-    """Writes the padded, cropped and mirrored sample, less the mean, into the outputs.
+    """Writes the padded, cropped and mirrored sample into the outputs; the mean is still to be subtracted.
 
-    image (H, W, 3) uint8, label (H, W) uint8; data_out (3, crop, crop) float32; label_out (crop, crop) float32.
-    Padding with the mean and taking it off again is 0. Only the crop is ever converted to float.
+    image (H, W, 3), label (H, W), data_out (3, crop, crop) and label_out (crop, crop), all uint8. Padding is the mean
+    rounded to whole grey levels, as in the fork, where it is a colour of the image.
     """
     crop = label_out.shape[0]
     image, label = image[top : top + crop, left : left + crop], label[top : top + crop, left : left + crop]
     height, width = label.shape
     columns = slice(0, width)
     if mirror:
-        image, label = image[:, ::-1], label[:, ::-1]
+        image, label = cv2.flip(image, 1), cv2.flip(label, 1)
         columns = slice(crop - width, crop)
     if (height, width) != (crop, crop):
-        data_out[...] = 0
+        data_out[...] = np.rint(mean).astype(np.uint8)[:, None, None]
         label_out[...] = IGNORE
-    for channel in range(3):
-        np.subtract(image[..., channel], np.float32(mean[channel]), out=data_out[channel, :height, columns])
+    for channel, out in enumerate(data_out):
+        out[:height, columns] = cv2.extractChannel(image, channel)
     label_out[:height, columns] = label
+
+
+def subtract_mean(data, mean, out):
+    """data (N, 3, H, W) uint8 less the BGR `mean`, into `out`, float32 of that shape."""
+    np.subtract(data, np.array(mean, np.float32)[:, None, None], out=out)

@@ -31,7 +31,7 @@ def main(handle, text):
             slot = batch % len(data)
             try:
                 for i in range(options.batch_size):
-                    position = batch * options.batch_size + i
+                    position = (batch * options.ranks + options.rank) * options.batch_size + i
                     index = order.sample(position, n=len(pairs), seed=options.seed, shuffle=options.shuffle)
                     rng = order.generator(position, seed=options.seed)
                     load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])

@@ -1,0 +1,61 @@
+"""ADE20K scene parsing (the challenge of 2016): 150 classes. Its files have 0 for "other", which becomes 255."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from attscale.data.datasets import ADE20K_CLASSES
+from attscale.data.images import check_label, decode_label, write_index
+from attscale.data.lists import list_text
+from attscale.data.transforms import IGNORE
+from attscale.errors import DataError
+from attscale.files import write_bytes
+from attscale.prepare import archives, splits
+from attscale.prepare.archives import Source
+from attscale.prepare.ledger import Ledger
+from attscale.prepare.splits import Split
+
+SOURCES = (Source("ADEChallengeData2016.zip", "http://sceneparsing.csail.mit.edu/", "images and annotation"),)
+COUNTS = {"train": 20_210, "val": 2000}
+_FOLDERS = {"training": "train", "validation": "val"}
+_MEMBER = re.compile(
+    r"ADEChallengeData2016/(?:(?P<image>images/(?P<of>training|validation)/(?P<id>\w+)\.jpg)|"
+    r"(?P<label>annotations/(?:training|validation)/\w+\.png))"
+)
+
+
+def prepare(root, folder, *, any_count=False):
+    """Makes the set in `root` from the archive in `folder`, less its lists, which are returned as Splits.
+
+    Raises DataError for an archive that is missing, damaged, or not the official one; running again goes on.
+    """
+    root = Path(root)
+    (archive,) = archives.locate(SOURCES, folder)
+    with Ledger(root).step("files", archive) as keep:
+        if keep:
+            for name, read in archives.members(archive):
+                found = _MEMBER.fullmatch(name)
+                if found and found["image"] and not keep(root / found["image"]):
+                    write_bytes(root / found["image"], read())
+                elif found and found["label"] and not keep(root / found["label"]):
+                    label = shift(decode_label(read(), f"{archive}: {name}"), f"{archive}: {name}")
+                    write_index(root / found["label"], label)
+    result = []
+    for folder_name, name in _FOLDERS.items():
+        ids = sorted(path.stem for path in (root / "images" / folder_name).glob("*.jpg"))
+        splits.check_count(name, len(ids), COUNTS[name], any_count)
+        if not ids:
+            raise DataError(f"{archive}: has no images/{folder_name}/*.jpg; is it cut short?")
+        pairs = [(f"images/{folder_name}/{i}.jpg", f"annotations/{folder_name}/{i}.png") for i in ids]
+        result.append(Split(name, (list_text(pairs),)))
+    return result
+
+
+def shift(label, name):
+    """The files' 1 to 150 as 0 to 149, their 0 as 255. Raises DataError for any other value."""
+    shifted = np.where(label == 0, IGNORE, label - np.uint8(1)).astype(np.uint8)
+    if (label == IGNORE).any():  # 254 after the shift, which is no class either
+        raise DataError(f"{name}: has the value 255, expected 0 to {len(ADE20K_CLASSES)}")
+    check_label(shifted, name, len(ADE20K_CLASSES))
+    return shifted

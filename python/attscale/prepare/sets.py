@@ -1,0 +1,35 @@
+"""Any of the real sets, from archives to lists: prepared, checked pair by pair, and only then listed."""
+
+from pathlib import Path
+
+from attscale.data import verify
+from attscale.data.datasets import DATASETS
+from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
+
+MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
+
+
+def make(name, root, folder, *, say=print, progress=iter, **options):
+    """Makes set `name` in `root` from the archives in `folder`; `options` are those of its module's `prepare`.
+
+    Lists are written last, when every pair of them has been read: what they name can be trained on. Raises DataError.
+    """
+    root = Path(root)
+    made = MODULES[name].prepare(root, folder, **options)
+    known = {
+        dataset.splits[split]: len(dataset.classes)
+        for dataset in DATASETS.values()
+        for split in dataset.splits
+        if dataset.root == DATASETS[name].root
+    }
+    checked = set()
+    for split in made:
+        lines = [line.split() for line in split.texts[0].splitlines()]
+        pairs = [tuple(root / part.lstrip("/") for part in line) for line in lines if len(line) == 2]
+        new = [pair for pair in pairs if pair not in checked]
+        path = f"list/{split.name}.txt"
+        verify.check(new, known[path], progress(split.name)).raise_faults(root / path)
+        checked.update(new)
+    for split in made:
+        splits.write_as_released(root / f"list/{split.name}.txt", split, say)
+    return {split.name: split.texts[0].count("\n") for split in made}
