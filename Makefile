@@ -10,10 +10,10 @@ demo: setup $(DEMO)/final.caffemodel
 	$(PYTHON) tools/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
 	$(PYTHON) tools/evaluate.py shapes --weights $(DEMO)/final.caffemodel --branches --by-size --out $(DEMO)
 
-# A demo that was trained is only scored again; `rm -r runs/demo` has the next one train anew.
+# A demo that was interrupted is continued, one that was trained is only scored again; `rm -r runs/demo` has the next one train anew.
 $(DEMO)/final.caffemodel: | setup
 	$(PYTHON) tools/prepare_data.py shapes
-	$(PYTHON) tools/train.py shapes --out $(DEMO)
+	$(PYTHON) tools/train.py $(if $(wildcard $(DEMO)/run.json),--resume $(DEMO),shapes --out $(DEMO))
 
 test: setup
 	$(PYTHON) -m pytest

@@ -1,35 +1,98 @@
 #!/usr/bin/env python3
-"""Trains an experiment; a data set's name alone means its best model in the paper."""
+"""Trains an experiment; a data set's name alone means its best model in the paper.
 
+Ctrl-C or SIGTERM finishes the iteration, takes a snapshot and ends; --resume continues to the same weights.
+"""
+
+import sys
 import time
+from pathlib import Path
 
-from attscale import cli, experiments
+from attscale import cli, experiments, runs, supervise
+from attscale.errors import ExperimentError, RunError, UserError
 
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/train.py voc --weights weights/vgg16_20M.caffemodel")
-    cli.add_net_arguments(parser, weights_required=False)
+    cli.add_net_arguments(parser, weights_required=False, name_required=False)
+    parser.add_argument(
+        "--resume", metavar="RUN", help="continue the run in this folder, from its newest good snapshot"
+    )
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/NAME/TIME)")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: the experiment's)")
-    parser.add_argument("--batch-size", metavar="N", type=cli.positive, help="images in memory at once")
+    parser.add_argument("--batch-size", metavar="N", type=cli.positive, help="images in memory at once, on each GPU")
     parser.add_argument("--iter-size", metavar="N", type=cli.positive, help="batches per iteration")
     parser.add_argument(
         "--seed", metavar="N", type=cli.seed, default=0, help="of data order, augmentation, fillers and dropout"
     )
-    arguments = parser.parse_args(argv)
-    row = experiments.find(arguments.name)
-
-    from attscale import plots, runtime, solve
-
-    runtime.limit_threads(row, arguments.threads)
-    row = solve.with_solver(
-        row, max_iter=arguments.max_iter, batch_size=arguments.batch_size, iter_size=arguments.iter_size
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="(default: cpu)")
+    parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="these GPUs, a process each")
+    parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help="mean IOU on val every N")
+    parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
+    parser.add_argument(
+        "--keep", metavar="N", type=cli.positive, default=3, help="snapshots, and the best (default: 3)"
     )
-    folder = arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}"
-    weights = solve.train(row, folder, data_root=arguments.data, weights_path=arguments.weights, seed=arguments.seed)
-    if log := solve.read_log(folder):
-        plots.losses(f"{folder}/losses.png", log)
-    print(f"weights: {weights}\nscore them: python tools/evaluate.py {row.name} --weights {weights}")
+    parser.add_argument("--dry-run", action="store_true", help="build the net, run one step, estimate memory and time")
+    arguments = parser.parse_args(argv)
+    if arguments.resume:
+        if arguments.name:
+            raise RunError("--resume continues a run with the options that it was begun with: name no experiment")
+        return resume(Path(arguments.resume))
+    if not arguments.name:
+        parser.error("name an experiment, or a run to --resume")
+    row = experiments.find(arguments.name)
+    options = runs.RunOptions(
+        experiment=row.name,
+        data=str(Path(arguments.data).resolve()),
+        weights=str(Path(arguments.weights).resolve()) if arguments.weights else None,
+        seed=arguments.seed,
+        max_iter=arguments.max_iter or row.solver.max_iter,
+        **split(row, arguments),
+        gpus=arguments.gpus or ((0,) if arguments.device == "gpu" else ()),
+        threads=arguments.threads,
+        test_interval=arguments.test_interval,
+        snapshot_interval=arguments.snapshot_interval,
+        keep=arguments.keep,
+    )
+    if arguments.dry_run:
+        from attscale import dryrun
+
+        print("\n".join(dryrun.report(options)))
+        return None
+    folder = Path(arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}")
+    runs.create(folder, options, [Path(sys.executable).name, *sys.argv])
+    try:
+        return supervise.run(folder, max(1, len(options.gpus)))
+    except UserError:
+        runs.forget(folder)
+        raise
+
+
+def resume(folder):
+    run = runs.load(folder)
+    if (folder / runs.FINAL).exists():
+        print(f"{folder / runs.FINAL}: this run is finished")
+        return
+    supervise.run(folder, max(1, len(run.gpus)))
+
+
+def split(row, arguments):
+    """Batch and iter_size: the row's images an iteration, shared by the GPUs, unless both are asked for."""
+    ranks = max(1, len(arguments.gpus))
+    batch = arguments.batch_size or row.solver.batch_size
+    images = row.solver.batch_size * row.solver.iter_size
+    if arguments.iter_size is None and arguments.batch_size is not None and ranks == 1:
+        return {"batch_size": batch, "iter_size": row.solver.iter_size}
+    if arguments.iter_size is None and images % (batch * ranks):
+        raise ExperimentError(
+            f"{images} images an iteration are no multiple of {ranks} GPUs times batches of {batch}: "
+            "give --batch-size or --iter-size"
+        )
+    return {"batch_size": batch, "iter_size": arguments.iter_size or images // (batch * ranks)}
+
+
+def gpus(text):
+    return tuple(int(number) for number in text.split(","))
 
 
 if __name__ == "__main__":

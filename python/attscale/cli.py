@@ -32,9 +32,12 @@ def parser(doc, example):
     )
 
 
-def add_net_arguments(arguments, *, weights_required):
+def add_net_arguments(arguments, *, weights_required, name_required=True):
     """NAME, --weights, --data and --threads."""
-    arguments.add_argument("name", metavar="NAME", help="experiment or data set (python tools/make_net.py --list)")
+    often = {} if name_required else {"nargs": "?"}
+    arguments.add_argument(
+        "name", metavar="NAME", **often, help="experiment or data set (python tools/make_net.py --list)"
+    )
     arguments.add_argument("--weights", metavar="FILE", required=weights_required, help="caffemodel to start from")
     arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")

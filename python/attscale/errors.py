@@ -15,3 +15,7 @@ class ExperimentError(UserError):
 
 class WeightsError(UserError):
     """A caffemodel is missing, broken, or does not fit the net."""
+
+
+class RunError(UserError):
+    """A run cannot be begun, continued or kept: its folder, snapshots or loss are not what they should be."""

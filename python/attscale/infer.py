@@ -12,10 +12,14 @@ from attscale.ops.interp import interp
 class Predictor:
     """A row's deploy net with weights. Images of any size: the net is reshaped where `test_size` is too small."""
 
-    def __init__(self, row, weights_path):
+    def __init__(self, row, weights_path=None, *, share_with=None):
+        """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
         self.row = row
         self.net = prototxt.load(prototxt.deploy_net(row))
-        weights.load(self.net, weights_path, complete=True)
+        if share_with is not None:
+            self.net.share_with(share_with)
+        else:
+            weights.load(self.net, weights_path, complete=True)
 
     def forward(self, image):
         """Runs the net on (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).

@@ -23,8 +23,8 @@ from attscale.ops.interp import SizeRule
 FILES = ("train.prototxt", "deploy.prototxt", "solver.prototxt")
 
 
-def loader_options(row, data_root="data", seed=0):
-    """What the row's SegData layer reads, below the folder `data_root`."""
+def loader_options(row, data_root="data", **sequence):
+    """What the row's SegData layer reads, below the folder `data_root`; `sequence`: seed, rank, ranks, first."""
     dataset = datasets.find(row.dataset)
     return LoaderOptions(
         root=str(Path(data_root) / dataset.root),
@@ -35,15 +35,15 @@ def loader_options(row, data_root="data", seed=0):
         scale_range=row.random_scale,
         mirror=True,
         shuffle=True,
-        seed=seed,
         workers=2,
+        **sequence,
     )
 
 
-def train_net(row, data_root="data", seed=0):
-    """The training net as NetParameter: SegData, the share-net or MSc, and its losses."""
+def train_net(row, data_root="data", **sequence):
+    """The training net as NetParameter: SegData (`sequence`: as in loader_options), share-net or MSc, and losses."""
     net = caffe.NetSpec()
-    data, label = python_layer("SegData", options=loader_options(row, data_root, seed), ntop=2)
+    data, label = python_layer("SegData", options=loader_options(row, data_root, **sequence), ntop=2)
     root = Branch(net)
     root.add("data", data)
     root.add("label", label)

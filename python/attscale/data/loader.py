@@ -16,7 +16,8 @@ import weakref
 
 import numpy as np
 
-from attscale.data import transforms
+from attscale.data import order, transforms
+from attscale.data.lists import read_list
 from attscale.errors import DataError, UserError
 from attscale.options import encode
 
@@ -27,7 +28,7 @@ WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
 }
-_LEAST = {"classes": 1, "crop_size": 1, "batch_size": 1, "workers": 1, "seed": 0, "rank": 0, "ranks": 1}
+_LEAST = {"classes": 1, "crop_size": 1, "batch_size": 1, "workers": 1, "seed": 0, "rank": 0, "ranks": 1, "first": 0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class LoaderOptions:
     workers: int = 1
     rank: int = 0  # of `ranks` solvers that share the set: batches of the one sequence, in turn
     ranks: int = 1
+    first: int = 0  # the batch to begin with: where a resumed run goes on
 
     def __post_init__(self):
         for name, least in _LEAST.items():
@@ -75,6 +77,21 @@ def slot_arrays(buffer, options):
     return data, np.ndarray(label_shape, np.uint8, buffer, offset=data.nbytes)
 
 
+def positions(batch, options):
+    """The positions, in the sequence that all ranks share, of the samples of this rank's batch number `batch`."""
+    start = (batch * options.ranks + options.rank) * options.batch_size
+    return range(start, start + options.batch_size)
+
+
+def batch_files(batch, options):
+    """The pairs of files that the samples of batch number `batch` come from, in order."""
+    pairs = read_list(options.root, options.source)
+    chosen = (
+        order.sample(p, n=len(pairs), seed=options.seed, shuffle=options.shuffle) for p in positions(batch, options)
+    )
+    return [pairs[index] for index in chosen]
+
+
 def buffer_size(options):
     """Bytes of shared memory: two batches a worker, four bytes a pixel (data, label)."""
     return 2 * options.workers * options.batch_size * options.crop_size**2 * 4
@@ -96,8 +113,8 @@ class BatchLoader:
         finally:
             os.close(handle)
         self._finalizer = weakref.finalize(self, _stop_workers, self._workers)
-        self._next = 0
-        for batch in range(2 * options.workers):
+        self._next = options.first
+        for batch in range(options.first, options.first + len(self._data)):
             self._ask(batch)
 
     def read(self, data, label):

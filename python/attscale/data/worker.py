@@ -6,6 +6,7 @@ line of JSON, `{"error": null}` or the error's text. Ends with its input.
 
 import json
 import mmap
+import os
 import signal
 import sys
 
@@ -13,7 +14,7 @@ import cv2
 
 from attscale.data import order
 from attscale.data.lists import read_list
-from attscale.data.loader import LoaderOptions, slot_arrays
+from attscale.data.loader import LoaderOptions, positions, slot_arrays
 from attscale.data.samples import load_sample
 from attscale.errors import UserError
 from attscale.options import decode
@@ -30,8 +31,7 @@ def main(handle, text):
             batch = int(line)
             slot = batch % len(data)
             try:
-                for i in range(options.batch_size):
-                    position = (batch * options.ranks + options.rank) * options.batch_size + i
+                for i, position in enumerate(positions(batch, options)):
                     index = order.sample(position, n=len(pairs), seed=options.seed, shuffle=options.shuffle)
                     rng = order.generator(position, seed=options.seed)
                     load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
@@ -43,4 +43,7 @@ def main(handle, text):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    try:
+        main(int(sys.argv[1]), sys.argv[2])
+    except BrokenPipeError:  # the solver is gone, however it ended: there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,120 @@
+"""Snapshots of a run: written aside, synced, then renamed; checked before they are trusted. Knows nothing of Caffe."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from attscale.errors import RunError
+from attscale.files import make_folder, write_text
+
+FOLDER, WEIGHTS, STATE = "snapshots", "weights.caffemodel", "state.solverstate"
+_RECORD, _PARTIAL, _RESERVE = "snapshot.json", ".partial", ".reserve"
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """One that was found good: its folder, the iteration it was taken after, and what was kept with it."""
+
+    path: Path
+    iteration: int
+    kept: dict
+
+
+def write(run, iteration, net, save, kept):
+    """Has `save(folder)` write WEIGHTS and STATE, and makes them the run's snapshot of `iteration`.
+
+    net: the fingerprint of the net; kept: JSON values to have again on resuming. Whatever goes wrong, earlier
+    snapshots stay as they are.
+    """
+    aside = partial(run)
+    shutil.rmtree(aside, ignore_errors=True)
+    make_folder(aside)
+    save(aside)
+    sums = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
+    record = {"iteration": iteration, "net": net, "sha256": sums, "kept": kept}
+    write_text(aside / _RECORD, json.dumps(record) + "\n")
+    for name in (WEIGHTS, STATE, _RECORD, "."):
+        _sync(aside / name)
+    final = _path(run, iteration)
+    shutil.rmtree(final, ignore_errors=True)  # a resumed run comes by again, with the same weights
+    aside.rename(final)
+    _sync(final.parent)
+    return final
+
+
+def reserve(run, size):
+    """Raises RunError unless `size` bytes can be written now, by a file that takes them and is removed again.
+
+    Free space as the system counts it does not know of quotas.
+    """
+    path = Path(run, FOLDER, _RESERVE)
+    make_folder(path.parent)
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise RunError(f"{path.parent}: no room for a snapshot of {size / 2**20:.0f} MiB: {error.strerror}") from None
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def newest_good(run, net, say=print):
+    """The newest snapshot of the run that is whole and of this net; None where there is none.
+
+    One that is not is named to `say`, with what is wrong, and the one before it is tried.
+    """
+    for path in sorted(Path(run, FOLDER).glob("iter_*"), reverse=True):
+        try:
+            return _check(path, net)
+        except RunError as error:
+            say(f"{error}; the one before it is tried")
+    return None
+
+
+def prune(run, keep, best=None):
+    """Removes all but the newest `keep` snapshots and that of iteration `best`."""
+    for path in sorted(Path(run, FOLDER).glob("iter_*"))[:-keep]:
+        if best is None or path != _path(run, best):
+            shutil.rmtree(path)
+
+
+def partial(run):
+    """Where a snapshot is written before it is one."""
+    return Path(run, FOLDER, _PARTIAL)
+
+
+def _path(run, iteration):
+    return Path(run, FOLDER, f"iter_{iteration:08d}")
+
+
+def _check(path, net):
+    try:
+        record = json.loads((path / _RECORD).read_text())
+        iteration, sums, kept = record["iteration"], record["sha256"], record["kept"]
+        found = {name: _sha256(path / name) for name in (WEIGHTS, STATE)}
+    except OSError as error:
+        raise RunError(f"{path}: lacks {Path(error.filename or path).name}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path / _RECORD}: not a snapshot's record: {error}") from None
+    if record.get("net") != net:
+        raise RunError(f"{path}: the snapshot of another net")
+    for name, digest in found.items():
+        if sums.get(name) != digest:
+            raise RunError(f"{path / name}: damaged or cut short, its checksum is not the recorded one")
+    return Snapshot(path, iteration, kept)
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,150 @@
+"""The parent of the training processes: passes signals on, keeps their output, and explains how they ended."""
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from attscale import runs
+from attscale.errors import RunError, UserError
+
+LOG = "console.log"
+_TAIL = 20  # lines
+_CHECK = re.compile(rb"^F\d{4,8} .*?\] (?P<cause>.*)$")
+_NOISE = re.compile(rb"^(\*\*\* |WARNING: Logging before |\s+@ |F\d{4,8} |PC: )")  # a failed CHECK and its stack trace
+
+
+def run(folder, ranks=1):
+    """Trains the run in `folder` in a process for each rank; returns when all have finished or been stopped.
+
+    Raises UserError with the one-line cause when one fails: its own, Caffe's failed CHECK, or the signal it died of.
+    One that fails ends the others. A first SIGINT or SIGTERM is passed on, and the processes take a snapshot and end
+    well; a second SIGINT ends them at once (KeyboardInterrupt).
+    """
+    folder = Path(folder)
+    with runs.lock(folder), open(folder / LOG, "ab") as log:
+        (folder / ".nccl").unlink(missing_ok=True)
+        children = [_Child(folder, rank) for rank in range(ranks)]
+        try:
+            with _passing_signals_on(children):
+                _watch(children, log)
+        finally:
+            for child in children:
+                child.end()
+
+
+class _Child:
+    """A training process; `tail` is the end of what it said, `cause` the CHECK that failed, `error` its own line."""
+
+    def __init__(self, folder, rank):
+        command = [sys.executable, "-m", "attscale.trainer", str(folder), str(rank)]
+        # a session of its own: Ctrl-C at the terminal reaches only us, and is passed on once
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+        self.folder, self.rank = folder, rank
+        self.tail, self.cause, self.error = deque(maxlen=_TAIL), None, None
+        self._rest = b""
+
+    def take(self, data, log):
+        """Passes what the process said on to stderr and the log, less what a failed CHECK prints."""
+        *lines, self._rest = re.split(rb"(?<=[\r\n])", self._rest + data)
+        for line in lines:
+            self._line(line, log)
+
+    def _line(self, line, log):
+        text = line.rstrip(b"\r\n")
+        if line.endswith(b"\n"):
+            log.write(line)
+        if found := _CHECK.match(text):
+            self.cause = self.cause or found["cause"].decode(errors="replace")
+        elif text.startswith(b"error: "):
+            self.error = text.removeprefix(b"error: ").decode(errors="replace")
+        elif not _NOISE.match(text):
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+            if line.endswith(b"\n") and text.strip():
+                self.tail.append(text.rpartition(b"\r")[2].decode(errors="replace"))
+
+    def finish(self, log):
+        """After the last output: raises UserError unless the process ended well."""
+        if self._rest:
+            self._line(self._rest + b"\n", log)
+        log.flush()
+        status = self.process.wait()
+        if status == 0:
+            return
+        if self.error:
+            raise UserError(self.error)
+        if status == 130:
+            raise KeyboardInterrupt
+        raise RunError(self._explain(status))
+
+    def _explain(self, status):
+        kept = (
+            f"continue with: python tools/train.py --resume {self.folder}; the whole output is in {self.folder / LOG}"
+        )
+        if self.cause:
+            return f"Caffe stopped: {self.cause}{_advice(self.cause, self.folder)}; {kept}"
+        last = f"; its last words: {self.tail[-1]}" if self.tail else ""
+        if status < 0:
+            name = signal.Signals(-status).name
+            killed = " (the system may have run out of memory)" if name == "SIGKILL" else ""
+            return f"training process {self.rank} was ended by {name}{killed}{last}; {kept}"
+        return f"training process {self.rank} ended with status {status}{last}; {kept}"
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+def _watch(children, log):
+    """Reads what the processes say until all have ended. The first that fails raises."""
+    with selectors.DefaultSelector() as selector:
+        for child in children:
+            selector.register(child.process.stderr, selectors.EVENT_READ, child)
+        while selector.get_map():
+            for key, _ in selector.select():
+                if data := os.read(key.fd, 1 << 16):
+                    key.data.take(data, log)
+                else:
+                    selector.unregister(key.fileobj)
+                    key.data.finish(log)
+
+
+@contextlib.contextmanager
+def _passing_signals_on(children):
+    asked = []
+
+    def pass_on(number, _):
+        again = number == signal.SIGINT and signal.SIGINT in asked
+        asked.append(number)
+        for child in children:
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGQUIT if again else number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _advice(cause, folder):
+    """What to do about the failures of Caffe that people meet."""
+    if "out of memory" in cause:
+        run = runs.load(folder)
+        images = run.batch_size * run.iter_size
+        split = next((n for n in range(run.batch_size - 1, 0, -1) if images % n == 0), None)
+        if split is None:
+            return " (one image at a time is the least; a smaller crop or another GPU is needed)"
+        return f" (try --batch-size {split} --iter-size {images // split}, the same {images} images an iteration)"
+    if "SerializeToOstream" in cause:
+        return " (is the disk full?)"
+    return ""

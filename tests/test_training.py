@@ -1,0 +1,416 @@
+"""Runs that are stopped, killed, damaged and continued, by the command as a user would."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from attscale import caffemodel, experiments, journal, prototxt, runs, snapshots, solve, supervise
+from attscale.data.images import write_label
+from attscale.data.loader import LoaderOptions, batch_files
+from attscale.errors import RunError, UserError
+from attscale.options import decode
+from conftest import REPO, one_line_error
+
+ITERATIONS = 24
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with `shapes` and an undisturbed run of 24 iterations, the measure of all others."""
+    folder = tmp_path_factory.mktemp("home")
+    subprocess.run(
+        [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--train", "10", "--val", "2"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    done = train(folder, "--out", "whole")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def command(*arguments):
+    options = [] if "--resume" in arguments else ["shapes", "--max-iter", ITERATIONS, "--snapshot-interval", 2]
+    return [sys.executable, str(REPO / "tools/train.py"), *map(str, options), *map(str, arguments)]
+
+
+def train(folder, *arguments):
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def weights(folder):
+    return {layer.name: layer.blobs for layer in caffemodel.read(folder / runs.FINAL)}
+
+
+def assert_same_weights(folder, other):
+    found, expected = weights(folder), weights(other)
+    assert list(found) == list(expected)
+    for name in expected:
+        for blob, value in zip(found[name], expected[name], strict=True):
+            assert blob.tobytes() == value.tobytes(), name
+
+
+def assert_same_losses(folder, other):
+    """A log that was continued holds each record once, as an undisturbed one."""
+    logs = [[(record["iteration"], record["losses"]) for record in journal.read(run)] for run in (folder, other)]
+    assert logs[0] == logs[1]
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def taken(run):
+    return sorted(path.name for path in (run / snapshots.FOLDER).glob("iter_*"))
+
+
+def processes_of(run):
+    """Those whose command line names the run's folder or that load data for it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read().decode(errors="replace")
+            if "attscale.trainer" in line and str(run) in line:
+                found.append(int(pid))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_ends_well_and_continues_to_the_same_weights(home, number):
+    name = f"stopped{number}"
+    process = start(home, "--out", name)
+    wait_for(lambda: taken(home / name))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert f"continue with: python tools/train.py --resume {name}" in out
+    assert not (home / name / runs.FINAL).exists()
+    done = train(home, "--resume", name)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(home / name, home / "whole")
+    assert_same_losses(home / name, home / "whole")
+    again = train(home, "--resume", name)
+    assert again.returncode == 0
+    assert "this run is finished" in again.stdout
+
+
+def test_a_second_ctrl_c_stops_at_once(home):
+    process = start(home, "--out", "twice", "--batch-size", "40")  # an iteration of several seconds
+    wait_for(lambda: (home / "twice/train.prototxt").exists())
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    wait_for(lambda: not processes_of("twice"), 10)
+
+
+def test_twenty_kills_at_random_moments_change_nothing(home):
+    """SIGKILL to parent or all, at moments drawn between start-up and a few iterations later."""
+    longer = ("--max-iter", 150)
+    done = train(home, "--out", "longer", *longer)
+    assert done.returncode == 0, done.stderr
+    rng = random.Random(0)
+    arguments = ("--out", "killed", *longer)
+    for _ in range(20):
+        process = start(home, *arguments)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=rng.uniform(0.3, 1.4))
+        assert process.returncode is None, "it finished, so that this kill would hit nothing"
+        for pid in [process.pid, *(processes_of("killed") if rng.random() < 0.5 else ())]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()
+        wait_for(lambda: not processes_of("killed"), 10)  # a trainer ends with its parent
+        if (home / "killed" / runs.RECORD).exists():
+            arguments = ("--resume", "killed")
+    reached = int(taken(home / "killed")[-1].removeprefix("iter_"))
+    assert 2 <= reached < 150
+    done = train(home, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(home / "killed", home / "longer")
+    assert_same_losses(home / "killed", home / "longer")
+
+
+@pytest.fixture
+def half(home, tmp_path):
+    """A copy of the undisturbed run as if it had been killed after iteration 23."""
+    shutil.copytree(home / "whole", tmp_path / "half")
+    (tmp_path / "half" / runs.FINAL).unlink()
+    os.symlink(home / "data", tmp_path / "data")
+    assert taken(tmp_path / "half") == ["iter_00000018", "iter_00000020", "iter_00000022"]
+    return tmp_path / "half"
+
+
+def cut_weights(path):
+    file = path / snapshots.WEIGHTS
+    file.write_bytes(file.read_bytes()[:-1000])
+    return "weights.caffemodel: damaged or cut short"
+
+
+def cut_state(path):
+    file = path / snapshots.STATE
+    file.write_bytes(file.read_bytes()[:100])
+    return "state.solverstate: damaged or cut short"
+
+
+def lack_state(path):
+    (path / snapshots.STATE).unlink()
+    return "iter_00000022: lacks state.solverstate"
+
+
+def another_net(path):
+    record = json.loads((path / "snapshot.json").read_text())
+    (path / "snapshot.json").write_text(json.dumps({**record, "net": "0"}))
+    return "iter_00000022: the snapshot of another net"
+
+
+def broken_record(path):
+    (path / "snapshot.json").write_text("{")
+    return "snapshot.json: not a snapshot's record"
+
+
+@pytest.mark.parametrize("damage", [cut_weights, cut_state, lack_state, another_net, broken_record])
+def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
+    said = damage(half / snapshots.FOLDER / "iter_00000022")
+    done = train(half.parent, "--resume", "half")
+    assert done.returncode == 0, done.stderr
+    assert said in done.stderr
+    assert "; the one before it is tried" in done.stderr
+    assert_same_weights(half, home / "whole")
+    assert_same_losses(half, home / "whole")
+
+
+def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
+    """A file system of 4 MiB: room for what is there, not for another snapshot."""
+    small = half.parent / "small"
+    small.mkdir()
+    size = sum(path.stat().st_size for path in half.rglob("*") if path.is_file())
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size + 500_000}", "tmpfs", small], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        shutil.copytree(half, small / "run")
+        shutil.rmtree(small / "run" / snapshots.FOLDER / "iter_00000022")
+        shutil.copy(half / snapshots.FOLDER / "iter_00000022" / snapshots.WEIGHTS, small / "in the way")
+        done = train(half.parent, "--resume", small / "run")
+        one_line_error(done, "small/run/snapshots: no room for a snapshot of", "No space left on device")
+        assert taken(small / "run") == ["iter_00000018", "iter_00000020"]
+        (small / "in the way").unlink()
+        shutil.rmtree(small / "run" / snapshots.FOLDER / "iter_00000018")
+        shutil.rmtree(small / "run/tensorboard")
+        shutil.copytree(small / "run", half.parent / "moved")  # a run can be moved, too
+    finally:
+        subprocess.run(["umount", small], check=True)
+    done = train(half.parent, "--resume", "moved")
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(half.parent / "moved", home / "whole")
+
+
+def test_what_caffe_aborts_on_becomes_one_line(half):
+    """A solver state that Caffe refuses: its checksum is right, its contents are not those of this net."""
+    folder = half / snapshots.FOLDER / "iter_00000022"
+    state = b"\x08\x16"  # iter: 22, and no history at all
+    (folder / snapshots.STATE).write_bytes(state)
+    record = json.loads((folder / "snapshot.json").read_text())
+    record["sha256"][snapshots.STATE] = snapshots._sha256(folder / snapshots.STATE)
+    (folder / "snapshot.json").write_text(json.dumps(record))
+    done = train(half.parent, "--resume", "half")
+    one_line_error(done, "Caffe stopped: Check failed: state.history_size() == history_.size()", "--resume half")
+    assert "Check failure stack trace" in (half / supervise.LOG).read_text()
+
+
+def test_a_label_out_of_range_in_the_middle(home, tmp_path):
+    shutil.copytree(home / "data", tmp_path / "data")
+    process = start(tmp_path, "--out", "r", "--max-iter", "100000")
+    wait_for(lambda: taken(tmp_path / "r"))
+    for path in (tmp_path / "data/shapes/SegmentationClass").iterdir():
+        write_label(path, np.full((257, 257), 77, np.uint8))
+    out, err = process.communicate(timeout=120)
+    done = subprocess.CompletedProcess([], process.returncode, out, err)
+    one_line_error(done, "66049 pixels have the value 77, expected a class from 0 to 4 or 255 (iteration ", "kept in r")
+    assert taken(tmp_path / "r")
+    one_line_error(train(tmp_path, "--resume", "r"), "pairs are faulty; the first: ", "the value 77")
+
+
+def test_one_run_one_process(home):
+    process = start(home, "--out", "busy", "--max-iter", "1000")
+    wait_for(lambda: taken(home / "busy"))
+    one_line_error(train(home, "--resume", "busy"), "busy: another process is training this run")
+    one_line_error(train(home, "--out", "busy"), "busy holds a run: continue it with --resume busy")
+    process.kill()
+    process.communicate()
+
+
+def test_runs_that_cannot_be_continued(home, tmp_path):
+    one_line_error(train(tmp_path, "--resume", "nowhere"), "nowhere: no run (it has no run.json)")
+    (tmp_path / "run.json").write_text('{"options": {"experiment": "shapes", "speed": 1}}')
+    one_line_error(train(tmp_path, "--resume", "."), "run.json: RunOptions: unknown key 'speed'")
+    (tmp_path / "run.json").write_text("{")
+    one_line_error(train(tmp_path, "--resume", "."), "run.json: not a run's record")
+    one_line_error(train(home, "--resume", "whole", "voc"), "name no experiment")
+    one_line_error(train(home, "--device", "gpu", "--out", "gpu"), "this Caffe was built without CUDA")
+
+
+def test_dry_run_makes_no_run(home):
+    done = train(home, "--dry-run", "--out", "dry")
+    assert done.returncode == 0, done.stderr
+    assert "memory: " in done.stdout
+    assert "so 24 iterations in about" in done.stdout
+    assert not (home / "dry").exists()
+
+
+def test_mean_iou_on_val_and_the_best_is_kept(home):
+    done = train(home, "--out", "tested", "--max-iter", "12", "--test-interval", "4", "--keep", "1")
+    assert done.returncode == 0, done.stderr
+    scores = {
+        record["iteration"]: record["mean_iou"] for record in journal.read(home / "tested") if "mean_iou" in record
+    }
+    assert list(scores) == [4, 8, 12]
+    best = max(scores, key=scores.get)
+    assert f"iter_{best:08d}" in taken(home / "tested")
+    assert len(taken(home / "tested")) <= 2
+    scored = subprocess.run(
+        [sys.executable, REPO / "tools/evaluate.py", "shapes", "--weights", "tested/final.caffemodel", "--out", "e"],
+        cwd=home, capture_output=True, check=True,
+    )  # fmt: skip
+    assert scored.returncode == 0
+    assert json.loads((home / "e/evaluation.json").read_text())["mean_iou"] == pytest.approx(scores[12], abs=1e-12)
+
+
+def narrow(**changes):
+    """A trunk with dropout that trains in no time, one scale."""
+    row = experiments.find("voc12_largefov_nopool5a")
+    trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
+    solver = dataclasses.replace(row.solver, **{"max_iter": 6, "batch_size": 2, "iter_size": 2, **changes})
+    return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=65, solver=solver)
+
+
+def test_dropout_augmentation_and_momentum_continue_as_if_never_stopped(mini, tmp_path):
+    training = solve.Training(data=str(mini.parent), snapshot_interval=3, log_interval=1)
+    solve.train(narrow(), tmp_path / "a", training)
+    (tmp_path / "b").mkdir()
+    shutil.copytree(tmp_path / "a/snapshots", tmp_path / "b/snapshots")
+    solve.train(narrow(), tmp_path / "b", training)
+    assert_same_weights(tmp_path / "b", tmp_path / "a")
+    other = solve.Training(data=str(mini.parent), seed=1)
+    solve.train(narrow(), tmp_path / "c", other)
+    assert any(
+        not np.array_equal(one, two)
+        for layer, blobs in weights(tmp_path / "c").items()
+        for one, two in zip(blobs, weights(tmp_path / "a")[layer], strict=True)
+    )
+
+
+def test_an_exploding_loss_names_iteration_head_and_files(mini, tmp_path):
+    row = narrow(base_lr=1e30, max_iter=50)
+    training = solve.Training(data=str(mini.parent), snapshot_interval=1)
+    with pytest.raises(RunError, match=r"iteration \d+: loss is \S+ on the batch .*\.jpg, .*\.jpg; the run stops") as e:
+        solve.train(row, tmp_path / "r", training)
+    assert not (tmp_path / "r/final.caffemodel").exists()
+    iteration = int(str(e.value).split()[1].rstrip(":"))
+    named = str(e.value).partition("batch ")[2].partition(";")[0].split(", ")
+    loader = prototxt.loader_options(row, mini.parent)
+    passes = [[str(image) for image, _ in batch_files((iteration - 1) * 2 + number, loader)] for number in (0, 1)]
+    assert named in passes
+
+
+def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
+    """Every image is the mean's colour but one; first-layer weights so large that only that one overflows.
+
+    With rate 0 nothing moves, so that nothing but the image can be the cause.
+    """
+    for i in range(6):
+        cv2.imwrite(str(mini / f"JPEGImages/{i}.jpg"), np.full((70, 70, 3), (104, 117, 123), np.uint8))
+        write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), 1, np.uint8))
+    row = narrow(base_lr=0.0, weight_decay=0.0, max_iter=20, batch_size=1, iter_size=1)
+    row = dataclasses.replace(row, trunk=dataclasses.replace(row.trunk, dropout=0.0))
+    first = solve.train(narrow(max_iter=1, batch_size=1, iter_size=1), tmp_path / "first", training_of(mini))
+    layers = caffemodel.read(first)
+    factors = [np.float32(1e36 if layer.name == "conv1_1" else 1) for layer in layers]
+    layers = [
+        dataclasses.replace(layer, blobs=tuple(blob * factor for blob in layer.blobs))
+        for layer, factor in zip(layers, factors, strict=True)
+    ]
+    caffemodel.write(tmp_path / "huge.caffemodel", layers)
+    cv2.imwrite(str(mini / "JPEGImages/4.png"), np.random.default_rng(0).choice([0, 255], (70, 70, 3)).astype(np.uint8))
+    (mini / "JPEGImages/4.png").rename(mini / "JPEGImages/4.jpg")
+    with pytest.raises(RunError, match=r"loss is nan on the batch \S*/JPEGImages/4\.jpg; the run stops"):
+        solve.train(row, tmp_path / "r", training_of(mini, weights=str(tmp_path / "huge.caffemodel")))
+
+
+def training_of(mini, **changes):
+    return solve.Training(data=str(mini.parent), **changes)
+
+
+def test_ranks_see_each_image_once_an_epoch(home):
+    """The nets that two ranks would train, their SegData run in processes of their own."""
+    row = experiments.find("shapes")
+    seen = []
+    for rank in (0, 1):
+        net = prototxt.train_net(row, home / "data", rank=rank, ranks=2, seed=3)
+        loader = decode(LoaderOptions, net.layer[0].python_param.param_str)
+        assert (loader.rank, loader.ranks) == (rank, 2)
+        for batch in range(5):
+            seen += [image.stem for image, _ in batch_files(batch, loader)]
+    assert sorted(seen) == [f"{number:06d}" for number in range(10)]
+
+
+def test_a_dead_rank_ends_all(tmp_path, monkeypatch):
+    """Two stand-ins for training processes: the second dies, the first would have gone on for a minute."""
+    runs.create(tmp_path / "r", runs.RunOptions(
+        experiment="shapes", data="data", max_iter=1, batch_size=1, iter_size=1
+    ), [])  # fmt: skip
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\nif [ "$4" = 1 ]; then kill -9 $$; fi\nexec sleep 60\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    began = time.monotonic()
+    with pytest.raises(RunError, match="training process 1 was ended by SIGKILL"):
+        supervise.run(tmp_path / "r", ranks=2)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("batch", "iters", "advice"),
+    [(10, 3, "try --batch-size 6 --iter-size 5"), (30, 1, "--batch-size 15 --iter-size 2"), (1, 30, "smaller crop")],
+)
+def test_a_gpu_out_of_memory_is_told_what_would_fit(batch, iters, advice, tmp_path, monkeypatch):
+    options = runs.RunOptions(experiment="voc", data="data", max_iter=1, batch_size=batch, iter_size=iters)
+    runs.create(tmp_path / "r", options, [])
+    script = tmp_path / "python"
+    script.write_text(
+        "#!/bin/sh\necho 'F1121 02:15:00.123456  7 syncedmem.cpp:71] Check failed: error == cudaSuccess (2 vs. 0)  "
+        "out of memory' >&2\necho '*** Check failure stack trace: ***' >&2\nkill -ABRT $$\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    with pytest.raises(UserError, match=f"Caffe stopped: Check failed: .* out of memory.*{advice}"):
+        supervise.run(tmp_path / "r")
