@@ -1,46 +1,55 @@
 #!/usr/bin/env python3
-"""Image, ground truth, prediction and the weight map of each scale, side by side in one PNG."""
+"""The paper's figures: image, ground truth, baseline, prediction and the weight map of each scale, as PNG or video."""
 
 from pathlib import Path
 
 from attscale import cli, experiments
+from attscale.errors import UserError
 
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/visualize.py shapes --weights runs/demo/final.caffemodel --count 8")
     cli.add_net_arguments(parser, weights_required=True)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files (default: the first of the val split)")
-    parser.add_argument(
-        "--count", metavar="N", type=cli.positive, default=6, help="how many, without IMAGE (default: 6)"
-    )
+    parser.add_argument("--baseline", metavar="FILE", help="weights of the single-scale net, for a column beside ours")
+    parser.add_argument("--count", metavar="N", type=cli.positive, default=6, help="how many of val (default: 6)")
+    parser.add_argument("--per-sheet", metavar="N", type=cli.positive, default=8, help="images a PNG (default: 8)")
+    parser.add_argument("--video", metavar="FILE", help="a video instead, its weight maps beside it; --out FILE.mp4")
     parser.add_argument("--out", metavar="PNG", default="attention.png", help="default: attention.png")
     arguments = parser.parse_intermixed_args(argv)  # NAME --weights W IMAGE...
     row = experiments.find(arguments.name)
+    if arguments.video and (arguments.images or arguments.baseline):
+        raise UserError("--video goes with neither images nor --baseline")
 
-    from attscale import plots, runtime
-    from attscale.data import datasets, lists, samples
-    from attscale.data.images import read_image
+    from attscale import runtime, visualize
     from attscale.infer import Predictor
+
+    chosen = None if arguments.video else choose(row, arguments)
+    runtime.limit_threads(row, arguments.threads)
+    predictor = Predictor(row, arguments.weights)
+    if arguments.video:
+        from tqdm import tqdm
+
+        bar = lambda frames: tqdm(frames, unit="frame", desc=row.name)  # noqa: E731
+        count = visualize.video(predictor, arguments.video, arguments.out, bar)
+        print(f"{arguments.out}: {count} frames")
+        return
+    baseline = Predictor(experiments.single_scale(row), arguments.baseline) if arguments.baseline else None
+    for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
+        print(path)
+
+
+def choose(row, arguments):
+    """(image, label map or None) paths: the images asked for, with val's label maps where they are of it."""
+    from attscale.data import datasets, lists
 
     dataset = datasets.find(row.dataset)
     labels = {}
     if not arguments.images or Path(arguments.data, dataset.root, dataset.splits[dataset.val]).exists():
         labels = dict(lists.read_split(dataset, arguments.data, dataset.val))
-    images = [Path(name) for name in arguments.images] or list(labels)[: arguments.count]
     by_place = {image.resolve(): label for image, label in labels.items()}
-    runtime.limit_threads(row, arguments.threads)
-    predictor = Predictor(row, arguments.weights)
-    rows = []
-    for path in images:
-        label_path = by_place.get(path.resolve())
-        if label_path is None:
-            image, label = read_image(path), None
-        else:
-            image, label = samples.load_pair(path, label_path, len(dataset.classes))
-        predictor.forward(image)
-        rows.append((image, label, predictor.labels(), predictor.attention()))
-    plots.sheet(arguments.out, rows, row.scales)
-    print(f"{arguments.out}: {len(rows)} images")
+    images = [Path(name) for name in arguments.images] or list(labels)[: arguments.count]
+    return [(image, by_place.get(image.resolve())) for image in images]
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from attscale import metrics
-from attscale.data.images import read_label
+from attscale.data.images import check_label, read_label
+from attscale.data.lists import read_images
 from attscale.data.samples import load_pair
 from attscale.data.transforms import IGNORE
-from attscale.errors import DataError
+from attscale.errors import DataError, UserError
 
 
 @dataclasses.dataclass
@@ -40,6 +41,84 @@ def evaluate(predictor, pairs, classes, *, branches=False, by_size=False, progre
                 raise DataError(f"{_instances_of(label_path)} is not of the size of {label_path}")
             objects += weights_of_objects(predictor.attention(), instances)
     return Evaluation(len(pairs), matrix, alone, objects)
+
+
+def evaluate_files(pairs, classes, progress=iter):
+    """The confusion matrix (classes, classes) of label maps on disk: pairs of (prediction, truth) paths.
+
+    Raises DataError for one that is missing, no label map, of another size, or with values that are no class.
+    """
+    matrix = np.zeros((classes, classes), np.int64)
+    for prediction_path, truth_path in progress(pairs):
+        prediction, truth = read_label(prediction_path), read_label(truth_path)
+        if prediction.shape != truth.shape:
+            sizes = [f"{label.shape[1]}x{label.shape[0]}" for label in (prediction, truth)]
+            raise DataError(f"{prediction_path} is {sizes[0]} pixels, {truth_path} {sizes[1]}")
+        check_label(truth, truth_path, classes)
+        check_label(prediction, prediction_path, classes)
+        if (prediction[truth != IGNORE] == IGNORE).any():
+            raise DataError(f"{prediction_path}: has 255, which is no class, where {truth_path} has one")
+        matrix += metrics.confusion(truth, prediction, classes)
+    return matrix
+
+
+def pair_up(predictions, truths):
+    """(prediction, truth) paths of the PNGs in two folders: every truth with the prediction of its name.
+
+    Raises DataError for a folder without PNGs; whether the predictions exist is found out when they are read.
+    """
+    paths = sorted(Path(truths).glob("*.png"))
+    if not paths:
+        raise DataError(f"{truths}: has no PNGs")
+    return [(Path(predictions, path.name), path) for path in paths]
+
+
+def of_split(folder, pairs):
+    """(prediction, truth) paths of a split's pairs: predictions are `<id>.png` in `folder`."""
+    return [(Path(folder, f"{image.stem}.png"), label) for image, label in pairs]
+
+
+def refuse_seen(row, dataset, data_root, split, source):
+    """Raises UserError if `source`, weights or predictions of `row`, has seen images of `split` in training.
+
+    The row's training list tells; and the release's train2_* models were trained on trainval_aug (original-release,
+    Traps).
+    """
+    if split == dataset.val and "train2" in Path(source).name:
+        raise UserError(f"{source}: by its name a release trained on trainval_aug, which has seen {split}")
+    trained_on = row.split or dataset.train
+    try:
+        seen = set(read_images(dataset, data_root, trained_on))
+    except DataError:  # without its list there is nothing to compare
+        return
+    if both := seen & set(read_images(dataset, data_root, split)):
+        raise UserError(
+            f"{row.name} is trained on {trained_on}, which has {len(both)} of the images of {split}: a score there "
+            "says nothing of new images (--although-seen computes it all the same)"
+        )
+
+
+def scores_of(matrix, classes):
+    """The scores of a confusion matrix, as JSON values; classes that never occur have null."""
+    ious = [None if np.isnan(iou) else float(iou) for iou in metrics.iou(matrix)]
+    return {
+        "mean_iou": metrics.mean_iou(matrix),
+        "pixel_accuracy": metrics.pixel_accuracy(matrix),
+        "mean_accuracy": metrics.mean_accuracy(matrix),
+        "iou": dict(zip(classes, ious, strict=True)),
+        "matrix": matrix.tolist(),
+    }
+
+
+def markdown(report):
+    """A report's scores as Markdown tables, per cent."""
+    parts = (report.get("experiment"), report.get("split"), "with CRF" if report.get("crf") else "")
+    lines = [f"# {' '.join(filter(None, parts))}", "", f"{report['images']} images", "", "| score | % |", "|---|---|"]
+    names = {"mean_iou": "mean IOU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
+    lines += [f"| {name} | {100 * report[key]:.2f} |" for key, name in names.items()]
+    lines += ["", "| class | IOU, % |", "|---|---|"]
+    lines += [f"| {name} | {'-' if iou is None else f'{100 * iou:.2f}'} |" for name, iou in report["iou"].items()]
+    return "\n".join(lines) + "\n"
 
 
 def all_background(matrix):

@@ -10,7 +10,10 @@ from attscale.ops.interp import interp
 
 
 class Predictor:
-    """A row's deploy net with weights. Images of any size: the net is reshaped where `test_size` is too small."""
+    """A row's deploy net with weights. Images of any size: the net is reshaped where `test_size` is too small.
+
+    Questions about the last images, `scores` and the rest, take the image's number among them.
+    """
 
     def __init__(self, row, weights_path=None, *, share_with=None):
         """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
@@ -21,48 +24,96 @@ class Predictor:
         else:
             weights.load(self.net, weights_path, complete=True)
 
-    def forward(self, image):
-        """Runs the net on (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
+    @property
+    def classes(self):
+        """How many classes the net tells apart."""
+        return self.net.blobs[prototxt.output_name(self.row)].data.shape[1]
 
-        The padded side is the row's test size, or the next 32k + 1 for a larger image.
+    def forward(self, *images):
+        """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
+
+        The padded side is the row's test size, or the next 32k + 1 for the largest image.
         """
-        height, width = image.shape[:2]
-        side = max(self.row.test_size, -(-(max(height, width) - 1) // 32) * 32 + 1)
-        if self.net.blobs["data"].data.shape[2:] != (side, side):
-            self.net.blobs["data"].reshape(1, 3, side, side)
+        largest = max(max(image.shape[:2]) for image in images)
+        side = max(self.row.test_size, -(-(largest - 1) // 32) * 32 + 1)
+        shape = (len(images), 3, side, side)
+        if self.net.blobs["data"].data.shape != shape:
+            self.net.blobs["data"].reshape(*shape)
             self.net.reshape()
         data = self.net.blobs["data"].data
         data[...] = 0
-        data[0, :, :height, :width] = image.transpose(2, 0, 1) - np.float32(transforms.MEAN)[:, None, None]
-        self.size = height, width
+        for blob, image in zip(data, images, strict=True):
+            height, width = image.shape[:2]
+            blob[:, :height, :width] = image.transpose(2, 0, 1) - np.float32(transforms.MEAN)[:, None, None]
+        self.sizes = [image.shape[:2] for image in images]
         self.net.forward()
 
-    def scores(self):
-        """The merged scores of the last image at full resolution, (classes, H, W), before the softmax."""
-        return self._crop(self.net.blobs[prototxt.output_name(self.row)].data[0])
+    def scores(self, number=0):
+        """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
+        return self._crop(self.net.blobs[prototxt.output_name(self.row)].data[number], number)
 
-    def labels(self):
-        """The predicted class indices of the last image, (H, W) uint8."""
-        return self.scores().argmax(axis=0).astype(np.uint8)
+    def labels(self, number=0):
+        """The predicted class indices of an image, (H, W) uint8."""
+        return self.scores(number).argmax(axis=0).astype(np.uint8)
 
-    def branch_labels(self):
+    def branch_labels(self, number=0):
         """What each scale's own score map would have predicted: {scale: (H, W) uint8}."""
-        return {scale: scores.argmax(axis=0).astype(np.uint8) for scale, scores in self._branch_scores()}
+        return {scale: own.argmax(axis=0).astype(np.uint8) for scale, own in self._branch_scores(number)}
 
-    def attention(self):
-        """The weight maps of the last image, (S, H, W) float32, summing to 1; None where the net has no attention."""
+    def attention(self, number=0):
+        """The weight maps of an image, (S, H, W) float32, summing to 1; None where the net has no attention."""
         if "attention" not in self.net.blobs:
             return None
-        return self._upsample(self.net.blobs["attention"].data)
+        return self._upsample(self.net.blobs["attention"].data, number)
 
-    def _branch_scores(self):
+    def weight_maps(self, number=0):
+        """How much each scale had to say, (S, H, W), summing to 1; None for a single scale.
+
+        Attention's own weights; for max pooling 1 where a scale gave the predicted class its score, the finer one
+        where two did; for average pooling 1 / S everywhere.
+        """
+        if self.row.merge == "attention":
+            return self.attention(number)
+        if self.row.merge is None:
+            return None
+        count = len(self.row.scales)
+        if self.row.merge == "average":
+            return np.full((count, *self.sizes[number]), 1 / count, np.float32)
+        labels = self.labels(number)[None]
+        own = [np.take_along_axis(maps, labels, axis=0)[0] for _, maps in self._branch_scores(number)]
+        winner = np.argmax(own, axis=0)
+        return (winner == np.arange(count)[:, None, None]).astype(np.float32)
+
+    def _branch_scores(self, number):
         for scale in self.row.scales:
             name = prototxt.scores_name(self.row, scale)
-            yield scale, self._upsample(self.net.blobs[name if scale == scales.FINEST else f"{name}_interp"].data)
+            blob = self.net.blobs[name if scale == scales.FINEST else f"{name}_interp"].data
+            yield scale, self._upsample(blob, number)
 
-    def _upsample(self, blob):
+    def _upsample(self, blob, number):
         height, width = blob.shape[2:]
-        return self._crop(interp(blob, *((n - 1) * STRIDE + 1 for n in (height, width)))[0])
+        full = ((n - 1) * STRIDE + 1 for n in (height, width))
+        return self._crop(interp(blob[number : number + 1], *full)[0], number)
 
-    def _crop(self, maps):
-        return maps[:, : self.size[0], : self.size[1]]
+    def _crop(self, maps, number):
+        height, width = self.sizes[number]
+        return maps[:, :height, :width]
+
+
+def averaged_scores(predictor, image, *, flip=False, scales=(1.0,)):
+    """The mean of the scores (classes, H, W) that `image` gets at each of `scales`, and mirrored as well with `flip`.
+
+    Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
+    """
+    height, width = image.shape[:2]
+    total = None
+    for scale in scales:
+        resized, _ = transforms.random_scale(image, np.zeros((height, width), np.uint8), scale)
+        for mirrored in (False, True) if flip else (False,):
+            predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized)
+            scores = predictor.scores()
+            scores = scores[..., ::-1] if mirrored else scores
+            if scores.shape[1:] != (height, width):
+                scores = interp(np.ascontiguousarray(scores)[None], height, width)[0]
+            total = scores.copy() if total is None else total + scores
+    return total / (len(scales) * (2 if flip else 1))

@@ -25,6 +25,19 @@ def iou(matrix):
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
+def pixel_accuracy(matrix):
+    """Share of the pixels that are predicted right; NaN where there are none."""
+    total = matrix.sum()
+    return float(np.diag(matrix).sum() / total) if total else float("nan")
+
+
+def mean_accuracy(matrix):
+    """Mean, over the classes that occur in the truth, of the share of their pixels that are predicted right."""
+    truth = matrix.sum(axis=1)
+    right = np.divide(np.diag(matrix), truth, out=np.full(len(truth), np.nan), where=truth > 0)
+    return float(np.nanmean(right))
+
+
 def mean_iou(matrix):
     """Mean IOU over the classes that occur in truth or prediction."""
     return float(np.nanmean(iou(matrix)))

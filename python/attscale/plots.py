@@ -1,5 +1,7 @@
 """Results as pictures."""
 
+import dataclasses
+
 import matplotlib
 
 matplotlib.use("Agg")  # no display needed
@@ -11,34 +13,50 @@ from attscale.data.images import voc_palette
 from attscale.files import write_whole
 
 
-def sheet(path, rows, scales):
-    """One PNG: a row per image with image, ground truth, prediction, and the weight map of each scale.
+@dataclasses.dataclass(frozen=True)
+class SheetRow:
+    """An image of a sheet: BGR (H, W, 3), label maps (H, W) by column title, weight maps (S, H, W) or None."""
 
-    rows: (image (H, W, 3) BGR, label (H, W) or None, prediction (H, W), weights (S, H, W) or None).
-    """
-    columns = 3 + (len(scales) if rows[0][3] is not None else 0)
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=(2.2 * columns, 2.3 * len(rows)), squeeze=False, layout="compressed"
-    )
+    image: np.ndarray
+    labels: dict[str, np.ndarray | None]
+    weights: np.ndarray | None
+
+
+def sheet(path, rows, scales):
+    """One PNG: a row per image with the image, its label maps, and the weight map of each scale (figures 4 to 6)."""
+    titles = ["image", *rows[0].labels]
+    if rows[0].weights is not None:
+        titles += [f"weight, scale {float(scale):g}" for scale in scales]
+    size = (2.2 * len(titles), 2.3 * len(rows))
+    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False, layout="compressed")
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
-    titles = ["image", "ground truth", "prediction", *(f"weight, scale {float(scale):g}" for scale in scales)]
-    for axis, title in zip(axes[0], titles, strict=False):
+    for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     shown = None
-    for line, (image, label, prediction, weights) in zip(axes, rows, strict=True):
-        line[0].imshow(image[..., ::-1])
-        if label is None:
-            line[1].text(0.5, 0.5, "none", ha="center", va="center", transform=line[1].transAxes)
-        else:
-            line[1].imshow(voc_palette()[label])
-        line[2].imshow(voc_palette()[prediction])
-        for axis, weight in zip(line[3:], weights if weights is not None else (), strict=True):
+    for line, row in zip(axes, rows, strict=True):
+        line[0].imshow(row.image[..., ::-1])
+        for axis, label in zip(line[1:], row.labels.values(), strict=False):
+            if label is None:
+                axis.text(0.5, 0.5, "none", ha="center", va="center", transform=axis.transAxes)
+            else:
+                axis.imshow(voc_palette()[label])
+        weights = row.weights if row.weights is not None else ()
+        for axis, weight in zip(line[1 + len(row.labels) :], weights, strict=True):
             shown = axis.imshow(weight, cmap="viridis", vmin=0, vmax=1)
     if shown is not None:
-        figure.colorbar(shown, ax=axes[:, 3:], fraction=0.02, label="weight")
+        figure.colorbar(shown, ax=axes[:, 1 + len(rows[0].labels) :], fraction=0.02, label="weight")
     _save(figure, path)
+
+
+def frame(image, label, weights):
+    """A video's frame (H, W x (2 + S), 3) BGR: the image, the label map laid over it, and each scale's weight map."""
+    colours = np.ascontiguousarray(voc_palette()[label][..., ::-1])
+    panels = [image, np.where((label > 0)[..., None], image // 2 + colours // 2, image)]
+    table = (plt.get_cmap("viridis")(np.arange(256))[:, 2::-1] * 255).astype(np.uint8)  # BGR
+    panels += [table[np.rint(255 * weight).astype(np.uint8)] for weight in (weights if weights is not None else ())]
+    return np.concatenate(panels, axis=1).astype(np.uint8)
 
 
 def attention_by_size(path, table, scales):
@@ -65,6 +83,22 @@ def losses(path, log):
     axis.set_xlabel("iteration")
     axis.set_ylabel("cross entropy")
     axis.legend()
+    _save(figure, path)
+
+
+def confusion(path, matrix, classes):
+    """A confusion matrix, its rows as shares of each true class's pixels."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
+    side = max(4, 0.28 * len(classes))
+    figure, axis = plt.subplots(figsize=(side + 1.5, side), layout="constrained")
+    shown = axis.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+    size = 8 if len(classes) <= 30 else 4
+    axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=size)
+    axis.set_yticks(range(len(classes)), classes, fontsize=size)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("truth")
+    figure.colorbar(shown, label="share of the true class's pixels", fraction=0.046)
     _save(figure, path)
 
 

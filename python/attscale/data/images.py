@@ -16,10 +16,14 @@ _INDEX_PNG = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_P
 _GREY, _PALETTE = 0, 3  # PNG colour types
 
 
-def read_image(path):
-    """An image file as (H, W, 3) uint8 BGR, stored orientation (as the fork reads it). Raises DataError."""
+def read_image(path, *, oriented=False):
+    """An image file as (H, W, 3) uint8 BGR, as it is stored (so the fork reads it), or `oriented` by its EXIF tag.
+
+    Grey, transparent and CMYK ones become BGR. Raises DataError.
+    """
     data = _read_bytes(path, "image")
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    flags = cv2.IMREAD_COLOR | (0 if oriented else cv2.IMREAD_IGNORE_ORIENTATION)
+    image = cv2.imdecode(data, flags) if data.size else None
     if image is None:
         raise DataError(f"{path}: not a readable image ({data.size} bytes)")
     return image

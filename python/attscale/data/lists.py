@@ -6,8 +6,8 @@ from attscale.errors import DataError
 from attscale.files import write_text
 
 
-def read_list(root, name):
-    """The pairs (image path, label path) of the list file `root/name`.
+def read_list(root, name, *, labels=True):
+    """The pairs (image path, label path) of the list file `root/name`; without `labels`, pairs may end in None.
 
     Lines are those of the original release: `/JPEGImages/x.jpg /SegmentationClassAug/x.png`; the leading slash
     means the root. Raises DataError for a missing or empty list, a line that is not a pair, and a path that leaves
@@ -27,11 +27,12 @@ def read_list(root, name):
         if not line.strip():
             continue
         names = line.split()
-        if len(names) != 2:
+        if len(names) != 2 and (labels or len(names) != 1):
             raise DataError(f"{path}:{number}: {line!r}: expected an image and a label map")
         if any(".." in Path(name).parts for name in names):
             raise DataError(f"{path}:{number}: {line!r}: paths stay below {root}")
-        pairs.append(tuple(root / name.lstrip("/") for name in names))
+        paths = [root / name.lstrip("/") for name in names]
+        pairs.append((paths[0], paths[1] if labels else None))
     if not pairs:
         raise DataError(f"{path}: the list is empty")
     return pairs
@@ -57,9 +58,21 @@ def check_pairs(pairs, path):
 
 def read_split(dataset, data_root, split):
     """The pairs of a split of `dataset` (`attscale.data.datasets.DataSet`) below the folder `data_root`, all there."""
+    root, name = _split(dataset, data_root, split)
+    pairs = read_list(root, name)
+    check_pairs(pairs, root / name)
+    return pairs
+
+
+def read_images(dataset, data_root, split):
+    """The images of a split, all there, whether they have label maps or not (VOC's test set has none)."""
+    root, name = _split(dataset, data_root, split)
+    images = [image for image, _ in read_list(root, name, labels=False)]
+    check_pairs([(image,) for image in images], root / name)
+    return images
+
+
+def _split(dataset, data_root, split):
     if split not in dataset.splits:
         raise DataError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
-    root = Path(data_root, dataset.root)
-    pairs = read_list(root, dataset.splits[split])
-    check_pairs(pairs, root / dataset.splits[split])
-    return pairs
+    return Path(data_root, dataset.root), dataset.splits[split]
