@@ -4,23 +4,21 @@ It is a process of its own because Caffe answers what it finds wrong by aborting
 say so in one line.
 """
 
-import ctypes
 import os
 import signal
 import time
 from pathlib import Path
 
-from attscale import cli, runs
+from attscale import cli, processes, runs
 from attscale.errors import RunError
 
-_PR_SET_PDEATHSIG = 1
 _NCCL_ID = ".nccl"
 _NCCL_WAIT = 300  # seconds for the first rank to start
 
 
 def main(argv):
     folder, rank = Path(argv[0]), int(argv[1])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # end with the parent, however that ends
+    processes.die_with_parent()
     second_interrupt_ends_at_once()
     run = runs.load(folder)
     row = run.row

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Trains, predicts and scores the rows of a table on a Dask cluster: here, at a scheduler, or through a batch system.
+
+Finished rows are not run again, interrupted ones are continued by the same command.
+"""
+
+import contextlib
+import os
+import sys
+
+from attscale import cli
+from attscale.errors import UserError
+
+
+def main(argv):
+    parser = cli.parser(__doc__, "python tools/sweep.py 3 --gpus 0,1")
+    parser.add_argument("names", metavar="TABLE|NAME", nargs="+", help="the paper's table (1 to 7), or experiments")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="tcp://...", help="a Dask scheduler; its workers need --resources slot=1")
+    where.add_argument("--queue", choices=["slurm", "pbs", "sge"], help="workers as jobs of a batch system")
+    parser.add_argument("--workers", metavar="N", type=cli.positive, default=1, help="here, or jobs (default: 1)")
+    parser.add_argument("--gpus", metavar="N,N", help="a local worker on each; without it, CPU")
+    parser.add_argument("--gpu", action="store_true", help="the workers of a scheduler or queue have a GPU each")
+    parser.add_argument("--cores", metavar="N", type=cli.positive, default=4, help="of a job (default: 4)")
+    parser.add_argument("--memory", metavar="SIZE", default="32GB", help="of a job (default: 32GB)")
+    parser.add_argument("--partition", metavar="NAME", help="queue or partition of the batch system")
+    parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
+    parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
+    parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a row's prediction")
+    parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each row's)")
+    parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
+    parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
+    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0)
+    arguments = parser.parse_args(argv)
+
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
+    from distributed import Client
+
+    from attscale import sweep
+
+    root = os.path.abspath(arguments.out)
+    rows = sweep.rows_of(arguments.names)
+    shared = {
+        **{"root": root, "data": os.path.abspath(arguments.data), "gpu": bool(arguments.gpus or arguments.gpu)},
+        **{name: getattr(arguments, name) for name in ("max_iter", "snapshot_interval", "threads", "seed")},
+    }
+    open_rows = [row for row in rows if sweep.status(row, root)[0] != "done"]
+    steps = [sweep.jobs_of(row, shared, arguments.weights, arguments.shards) for row in open_rows]
+    with contextlib.ExitStack() as stack:
+        address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
+        client = stack.enter_context(Client(address))
+        errors = sweep.watch(rows, sweep.submit(client, steps), root, show)
+    if errors:
+        name, error = next(iter(errors.items()))
+        raise UserError(f"{len(errors)} of {len(rows)} rows failed; {name}: {error.removeprefix('error: ')}")
+
+
+def make_cluster(arguments):
+    from attscale import cluster
+
+    if not arguments.queue:
+        return cluster.local(arguments.workers, arguments.gpus.split(",") if arguments.gpus else ())
+    wanted = {"jobs": arguments.workers, "cores": arguments.cores, "memory": arguments.memory}
+    return cluster.queue(arguments.queue, name=arguments.partition, gpus=int(arguments.gpu), **wanted)
+
+
+def show(lines):
+    """The table, drawn over itself on a terminal and once more for every change elsewhere."""
+    if sys.stdout.isatty():
+        print("\x1b[H\x1b[J", end="")
+    print("\n".join(lines) + "\n", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)
