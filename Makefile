@@ -1,19 +1,26 @@
 # make demo   Caffe, data, a multi-scale attention net trained, scored and pictured
 # make test   the tests
 PYTHON := .venv/bin/python
+TOOLS := tools
 DEMO := runs/demo
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all lint setup caffe prototxt check clean
+.PHONY: demo image test test-all lint setup caffe prototxt check clean
 
 demo: setup $(DEMO)/final.caffemodel
-	$(PYTHON) tools/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
-	$(PYTHON) tools/evaluate.py shapes --weights $(DEMO)/final.caffemodel --branches --by-size --out $(DEMO)
+	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
+	$(PYTHON) $(TOOLS)/evaluate.py shapes --weights $(DEMO)/final.caffemodel --branches --by-size --out $(DEMO)
+	$(PYTHON) $(TOOLS)/report.py $(DEMO) --out $(DEMO)/report.html --title "attscale demo"
 
 # A demo that was interrupted is continued, one that was trained is only scored again; `rm -r runs/demo` has the next one train anew.
 $(DEMO)/final.caffemodel: | setup
-	$(PYTHON) tools/prepare_data.py shapes
-	$(PYTHON) tools/train.py $(if $(wildcard $(DEMO)/run.json),--resume $(DEMO),shapes --out $(DEMO))
+	$(PYTHON) $(TOOLS)/prepare_data.py shapes
+	$(PYTHON) $(TOOLS)/train.py $(if $(wildcard $(DEMO)/run.json),--resume $(DEMO),shapes --out $(DEMO))
+
+# The Docker image, and .env: who owns the files, and the CPU where there is no NVIDIA driver.
+image:
+	[ -e .env ] || { echo "ATTSCALE_USER=$$(id -u):$$(id -g)"; [ -e /proc/driver/nvidia/version ] || cat docker/cpu.env; } > .env
+	ATTSCALE_COMMIT=$$(git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null) docker compose build train
 
 test: setup
 	$(PYTHON) -m pytest

@@ -10,6 +10,7 @@ def main(argv):
     data = what.add_parser("data", help="SegData's loader beside cv2.imread on the same files")
     data.add_argument("--rounds", metavar="N", type=cli.positive, default=5, help="(default: 5)")
     data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
+    what.add_parser("crf", help="the dense CRF on two processes beside one")
     arguments = parser.parse_args(argv)
 
     from statistics import median
@@ -18,6 +19,12 @@ def main(argv):
 
     from attscale import benchmarks
 
+    if arguments.what == "crf":
+        rates = benchmarks.crf_scaling(progress=lambda rounds: tqdm(rounds, unit="round"))
+        ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
+        print(f"images/s with 1 process {median(rates[1]):.2f}, with 2 {median(rates[2]):.2f}")
+        print(f"ratio {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        return
     if arguments.memory:
         memory = benchmarks.data_memory(progress=lambda steps: tqdm(steps, unit="2000 images"))
         print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from attscale import scores
 from attscale.data.images import write_image, write_index
 from attscale.data.lists import write_list
 from attscale.data.loader import WORKER_ENVIRONMENT, BatchLoader, LoaderOptions
@@ -90,6 +91,31 @@ def data_memory(*, images=20_000, batch_size=10, crop=321, workers=2, steps=10, 
                 loader.read(data, label)
             result.append(sum(_resident(pid) for pid in ("self", *loader.pids)))
         loader.close()
+    return result
+
+
+def crf_scaling(*, images=16, rounds=3, progress=iter):
+    """The dense CRF on 500x375 images of 21 classes: images a second of each round, with 1 and with 2 processes.
+
+    Starting the processes is not counted: they have done an image each before the clock is started.
+    """
+    from attscale import crf
+
+    rng = np.random.default_rng(0)
+    result = {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as root:
+        make_photos(root, 1)
+        maps = cv2.resize(rng.normal(size=(24, 32, 21)), _SIZE[::-1]).transpose(2, 0, 1)
+        scores.write(Path(root, "0.npz"), 3 * maps)
+        job = (f"{root}/JPEGImages/0.jpg", f"{root}/0.npz", 21, crf.PARAMETERS["VOC attention + COCO"])
+        for _ in progress(range(rounds)):
+            for processes in result:
+                done = crf.in_processes(crf.label, [job] * (processes + images), processes)
+                for _ in range(processes):
+                    next(done)
+                started = time.perf_counter()
+                count = sum(1 for _ in done)
+                result[processes].append(count / (time.perf_counter() - started))
     return result
 
 

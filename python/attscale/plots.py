@@ -102,6 +102,26 @@ def confusion(path, matrix, classes):
     _save(figure, path)
 
 
+def crf_surface(path, tried):
+    """Mean IOU over bi_xy and bi_rgb, a panel for each bi_w; `tried`: (CrfOptions, mean IOU) as `crf.search` gives."""
+    weights = sorted({options.bi_w for options, _ in tried})
+    size = (3 * len(weights) + 1, 3.2)
+    figure, axes = plt.subplots(1, len(weights), figsize=size, squeeze=False, sharey=True, layout="constrained")
+    low, high = min(score for _, score in tried), max(score for _, score in tried)
+    for axis, weight in zip(axes[0], weights, strict=True):
+        points = [(options.bi_xy, options.bi_rgb, score) for options, score in tried if options.bi_w == weight]
+        x, y, score = zip(*points, strict=True)
+        shown = axis.scatter(x, y, c=[100 * s for s in score], s=120, vmin=100 * low, vmax=100 * high, cmap="viridis")
+        axis.set_title(f"bi_w {weight:g}")
+        axis.set_xlabel("bi_xy, pixels")
+    axes[0][0].set_ylabel("bi_rgb, grey levels")
+    figure.colorbar(shown, ax=axes, label="mean IOU, %")
+    best = tried[0][0]
+    panel = axes[0][weights.index(best.bi_w)]
+    panel.scatter([best.bi_xy], [best.bi_rgb], s=220, facecolors="none", edgecolors="red")
+    _save(figure, path)
+
+
 def _save(figure, path):
     write_whole(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight"))
     plt.close(figure)

@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""Runs as one HTML page that needs nothing else: losses, scores, confusion, attention, pictures, the papers' tables."""
+
+from attscale import cli
+
+
+def main(argv):
+    parser = cli.parser(__doc__, "python tools/report.py runs/demo --out report.html")
+    parser.add_argument("folders", metavar="FOLDER", nargs="*", help="where runs are (default: runs)")
+    parser.add_argument("--out", metavar="FILE", default="report.html", help="the page (default: report.html)")
+    parser.add_argument("--title", default="Results", help="of the page (default: Results)")
+    arguments = parser.parse_args(argv)
+
+    from attscale import report
+    from attscale.files import write_bytes
+
+    runs = report.find(arguments.folders)
+    page = report.page(runs, arguments.title).encode()
+    write_bytes(arguments.out, page)
+    print(f"{arguments.out}: runs {len(runs)}, {len(page) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    cli.run(main)
