@@ -3,7 +3,7 @@
 #
 #   docker/build_caffe.sh                     CPU build of Debian's source package of BVLC Caffe
 #   CAFFE_SRC=~/caffe docker/build_caffe.sh   the same from a checkout of BVLC/caffe (it is copied, never changed)
-#   DEVICE=cuda docker/build_caffe.sh         with CUDA
+#   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
 #
 # Environment:
 #   DEVICE        cpu (default) | cuda
@@ -11,7 +11,9 @@
 #   CAFFE_MIRROR  Debian mirror that still carries the suite bullseye (default: the mirror this machine uses)
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
 #   PYTHON        interpreter that will import it; its NumPy headers are used (default: .venv/bin/python, else python3)
-#   CUDA_ROOT, CUDA_ARCH, CUDA_CXX   for DEVICE=cuda: the toolkit, its architectures ("50 60 70 80 90"), host compiler
+#   CUDA_ARCH     architectures, for DEVICE=cuda (default: 35 50 60 70 80 90; the last also as PTX, for what comes after)
+#   CUDA_ROOT     another CUDA toolkit; then, too: CUDA_CXX its host compiler (default: g++), and if wanted CUDNN_ROOT and
+#                 NCCL_ROOT, folders with include/ and lib/
 #   JOBS          parallel compilations (default: all cores)
 #
 # A build that stops halfway leaves nothing under the prefix: the tree is made beside it, tried, and then renamed.
@@ -43,7 +45,7 @@ packages=(cmake g++ make patch python3 python3-dev libboost-filesystem-dev libbo
   libboost-system-dev libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev liblmdb-dev libopenblas-dev
   libprotobuf-dev patchelf protobuf-compiler)
 [ -n "${CAFFE_SRC:-}" ] || packages+=(dpkg-dev)
-if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidia-cuda-toolkit); fi
+if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidia-cuda-toolkit unzip); fi
 "$here/apt_install.sh" "${packages[@]}"
 
 # --- is it built already? -----------------------------------------------------------------------------------------
@@ -55,10 +57,14 @@ if [ -n "${CAFFE_SRC:-}" ]; then
 else
   origin="Debian caffe $DEBIAN_VERSION sha256 $TARBALL_SHA256"
 fi
+archs=${CUDA_ARCH:-35 50 60 70 80 90}
+[[ "$archs" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] || die "CUDA_ARCH is '$archs', expected numbers such as '70 80 90'"
+cuda=
+[ "$device" = cpu ] || cuda="${CUDA_ROOT:-11.8}, architectures $archs, cuDNN ${CUDNN_ROOT:-wheel}, NCCL ${NCCL_ROOT:-wheel}"
 # Everything that goes into the result; a build whose record differs is built again.
 record=$(
   echo "source: $origin"
-  echo "device: $device ${CUDA_ROOT:-} ${CUDA_ARCH:-}"
+  echo "device: $device${cuda:+ $cuda}"
   echo "for: $numpy"
   (cd "$here/patches" && sha256sum ./*.patch) | sed 's/^/patch: /'
 )
@@ -122,6 +128,26 @@ for patch in "$here"/patches/*.patch; do
   fi
 done
 
+# --- CUDA's companions --------------------------------------------------------------------------------------------
+
+# cuDNN and NCCL for CUDA 11, from the wheels that NVIDIA publishes: headers and libraries, unpacked and no more.
+wheel() {
+  local requirement=$1 target=$2
+  mkdir -p "$target"
+  say "fetching $requirement"
+  "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$target" "$requirement" >>"$log" 2>&1 ||
+    { tail -n 3 "$log" >&2; die "$requirement cannot be fetched: name folders of your own with CUDNN_ROOT and NCCL_ROOT"; }
+  unzip -q "$target"/*.whl -d "$target"
+  rm "$target"/*.whl
+}
+cudnn_root=${CUDNN_ROOT:-}
+nccl_root=${NCCL_ROOT:-}
+if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
+  rm -rf "$work/wheels"
+  [ -n "$cudnn_root" ] || { wheel nvidia-cudnn-cu11==8.9.6.50 "$work/wheels/cudnn"; cudnn_root=$work/wheels/cudnn/nvidia/cudnn; }
+  [ -n "$nccl_root" ] || { wheel nvidia-nccl-cu11==2.21.5 "$work/wheels/nccl"; nccl_root=$work/wheels/nccl/nvidia/nccl; }
+fi
+
 # --- build --------------------------------------------------------------------------------------------------------
 
 python_include=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
@@ -134,9 +160,20 @@ options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=O
 if [ "$device" = cpu ]; then
   options+=(-DCPU_ONLY=ON)
 else
-  options+=(-DCPU_ONLY=OFF -DUSE_CUDNN=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=${CUDA_ARCH:-35 50 60 70 80 90}"
-    "-DCUDA_ARCH_PTX=90" "-DCUDA_HOST_COMPILER=${CUDA_CXX:-/usr/bin/g++-11}")
+  host=${CUDA_CXX:-/usr/bin/g++-11}
+  [ -z "${CUDA_ROOT:-}" ] || host=${CUDA_CXX:-$(command -v g++)}
+  options+=(-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=$archs" "-DCUDA_ARCH_PTX=${archs##* }"
+    "-DCUDA_HOST_COMPILER=$host")
   [ -z "${CUDA_ROOT:-}" ] || options+=("-DCUDA_TOOLKIT_ROOT_DIR=$CUDA_ROOT")
+  library() { find "$1/lib" -maxdepth 1 -name "$2.so*" | sort | head -n 1; }
+  if [ -n "$cudnn_root" ]; then
+    options+=(-DUSE_CUDNN=ON "-DCUDNN_INCLUDE=$cudnn_root/include" "-DCUDNN_LIBRARY=$(library "$cudnn_root" libcudnn)")
+  else
+    options+=(-DUSE_CUDNN=OFF)
+  fi
+  if [ -n "$nccl_root" ]; then
+    options+=(-DUSE_NCCL=ON "-DNCCL_INCLUDE_DIR=$nccl_root/include" "-DNCCL_LIBRARIES=$(library "$nccl_root" libnccl)")
+  fi
 fi
 
 failed() {
@@ -145,7 +182,9 @@ failed() {
 }
 say "configuring ($device)"
 cmake -S "$work/src" -B "$work/build" "${options[@]}" >>"$log" 2>&1 || failed
-say "compiling with $jobs jobs (about 3 minutes on two cores; log: $log)"
+minutes=3
+[ "$device" = cpu ] || minutes=15
+say "compiling with $jobs jobs (about $minutes minutes on two cores; log: $log)"
 set +e
 make -C "$work/build" -j"$jobs" caffe pycaffe caffe.bin 2>&1 | tee -a "$log" |
   awk 'match($0, /^\[ *[0-9]+%\]/) { p = substr($0, 2, 3) + 0; if (p >= next_p) { printf "caffe: %3d %%\n", p; fflush(); next_p = p - p % 10 + 10 } }' >&2
@@ -163,8 +202,13 @@ cp -r "$work/src/python/caffe" "$new/python/caffe"
 rm -rf "$new/python/caffe/_caffe.so" "$new/python/caffe/_caffe.cpp" "$new/python/caffe/test" "$new/python/caffe/imagenet"
 cp "$work/build/lib/_caffe.so" "$new/python/caffe/_caffe.so"
 cp "$work/src/src/caffe/proto/caffe.proto" "$work/src/LICENSE" "$new/"
+for library in "$cudnn_root"/lib/libcudnn{,_ops_infer,_ops_train,_cnn_infer,_cnn_train}.so.8 "$nccl_root"/lib/libnccl.so.2; do
+  [ ! -f "$library" ] || cp "$library" "$new/lib/"
+done
 # The libraries find each other by place, so that the whole folder can be moved or copied into an image.
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
+patchelf --set-rpath '$ORIGIN' "$(realpath "$new/lib/libcaffe.so")"
+# shellcheck disable=SC2016
 patchelf --set-rpath '$ORIGIN/../lib' "$new/bin/caffe"
 # shellcheck disable=SC2016
 patchelf --set-rpath '$ORIGIN/../../lib' "$new/python/caffe/_caffe.so"
@@ -173,5 +217,5 @@ GLOG_minloglevel=2 PYTHONPATH="$new/python" "$PYTHON" -B -c 'import caffe; asser
 echo "$record" >"$new/BUILD"
 rm -rf "$prefix"
 mv "$new" "$prefix"
-rm -rf "$work/src" "$work/build"
+rm -rf "$work/src" "$work/build" "$work/wheels"
 say "built in $prefix"

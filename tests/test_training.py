@@ -279,6 +279,44 @@ def test_runs_that_cannot_be_continued(home, tmp_path):
     one_line_error(train(home, "--device", "gpu", "--out", "gpu"), "this Caffe was built without CUDA")
 
 
+@pytest.mark.parametrize(
+    ("name", "gpus", "batch", "iters", "expected"),
+    [
+        ("voc", 0, None, None, (10, 3)),
+        ("voc", 1, None, None, (10, 3)),
+        ("voc", 3, None, None, (10, 1)),
+        ("voc", 2, 5, None, (5, 3)),
+        ("voc", 1, 30, None, (30, 3)),  # a batch size alone changes the images an iteration
+        ("voc", 2, 8, 1, (8, 1)),
+    ],
+)
+def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected):
+    split = runs.split_batch(experiments.find(name), gpus, batch, iters)
+    assert (split["batch_size"], split["iter_size"]) == expected
+
+
+def test_thirty_images_that_do_not_divide():
+    with pytest.raises(UserError, match="30 images an iteration are no multiple of 4 GPUs times batches of 10"):
+        runs.split_batch(experiments.find("voc"), 4, None, None)
+
+
+def test_without_data_it_says_what_to_fetch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, REPO / "tools/train.py", "voc"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    one_line_error(
+        done,
+        *("data/VOC2012/list/train_aug.txt: no such list file", "VOCtrainval_11-May-2012.tar from http://host.robots"),
+        *(
+            "benchmark.tgz from",
+            "into data/archives",
+            "python tools/prepare_data.py voc12",
+            "docker compose run prepare",
+        ),
+    )
+    assert not list(tmp_path.iterdir())
+
+
 def test_dry_run_makes_no_run(home):
     done = train(home, "--dry-run", "--out", "dry")
     assert done.returncode == 0, done.stderr

@@ -4,12 +4,13 @@
 Ctrl-C or SIGTERM finishes the iteration, takes a snapshot and ends; --resume continues to the same weights.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
 
 from attscale import cli, experiments, runs, supervise
-from attscale.errors import ExperimentError, RunError, UserError
+from attscale.errors import RunError, UserError
 
 
 def main(argv):
@@ -25,7 +26,8 @@ def main(argv):
     parser.add_argument(
         "--seed", metavar="N", type=cli.seed, default=0, help="of data order, augmentation, fillers and dropout"
     )
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="(default: cpu)")
+    device = os.environ.get("ATTSCALE_DEVICE", "cpu")  # the containers' own
+    parser.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
     parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="these GPUs, a process each")
     parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help="mean IOU on val every N")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
@@ -41,13 +43,22 @@ def main(argv):
     if not arguments.name:
         parser.error("name an experiment, or a run to --resume")
     row = experiments.find(arguments.name)
+
+    from attscale.data import datasets
+    from attscale.prepare import sets
+
+    dataset = datasets.find(row.dataset)
+    sets.demand(dataset, row.split or dataset.train, arguments.data)
+    if arguments.weights is None and row.initial_weights and Path("weights", row.initial_weights).is_file():
+        arguments.weights = Path("weights", row.initial_weights)
+        print(f"starting from {arguments.weights}", file=sys.stderr)
     options = runs.RunOptions(
         experiment=row.name,
         data=str(Path(arguments.data).resolve()),
         weights=str(Path(arguments.weights).resolve()) if arguments.weights else None,
         seed=arguments.seed,
         max_iter=arguments.max_iter or row.solver.max_iter,
-        **split(row, arguments),
+        **runs.split_batch(row, len(arguments.gpus), arguments.batch_size, arguments.iter_size),
         gpus=arguments.gpus or ((0,) if arguments.device == "gpu" else ()),
         threads=arguments.threads,
         test_interval=arguments.test_interval,
@@ -74,21 +85,6 @@ def resume(folder):
         print(f"{folder / runs.FINAL}: this run is finished")
         return
     supervise.run(folder, max(1, len(run.gpus)))
-
-
-def split(row, arguments):
-    """Batch and iter_size: the row's images an iteration, shared by the GPUs, unless both are asked for."""
-    ranks = max(1, len(arguments.gpus))
-    batch = arguments.batch_size or row.solver.batch_size
-    images = row.solver.batch_size * row.solver.iter_size
-    if arguments.iter_size is None and arguments.batch_size is not None and ranks == 1:
-        return {"batch_size": batch, "iter_size": row.solver.iter_size}
-    if arguments.iter_size is None and images % (batch * ranks):
-        raise ExperimentError(
-            f"{images} images an iteration are no multiple of {ranks} GPUs times batches of {batch}: "
-            "give --batch-size or --iter-size"
-        )
-    return {"batch_size": batch, "iter_size": arguments.iter_size or images // (batch * ranks)}
 
 
 def gpus(text):

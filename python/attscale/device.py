@@ -1,5 +1,7 @@
 """Which device Caffe runs on."""
 
+import ctypes
+
 import caffe
 
 from attscale.errors import RunError
@@ -15,6 +17,12 @@ def choose(gpus, rank=0):
         return
     if not _built_with_cuda():
         raise RunError("this Caffe was built without CUDA: DEVICE=cuda make caffe, or train with --device cpu")
+    visible = _visible_gpus()
+    if max(gpus) >= visible:
+        raise RunError(
+            f"GPU {max(gpus)} is asked for, but {visible or 'no'} GPU can be seen: is NVIDIA's driver installed "
+            "(in a container, its container toolkit)? Or use --device cpu"
+        )
     if len(gpus) > 1 and not caffe.has_nccl():
         raise RunError("this Caffe was built without NCCL, which several GPUs need")
     caffe.set_device(gpus[rank])
@@ -28,6 +36,18 @@ def choose(gpus, rank=0):
 def new_nccl_id():
     """A new group's id, as NCCL makes it."""
     return caffe.NCCL.new_uid()
+
+
+def _visible_gpus():
+    """How many CUDA devices the driver shows; asked of the driver, since Caffe aborts the process over it."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
 
 
 def _built_with_cuda():

@@ -5,12 +5,13 @@ import dataclasses
 import fcntl
 import importlib.metadata
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
 
 from attscale import experiments, options
-from attscale.errors import RunError, UserError
+from attscale.errors import ExperimentError, RunError, UserError
 from attscale.files import make_folder, write_text
 
 RECORD, FINAL = "run.json", "final.caffemodel"
@@ -42,6 +43,24 @@ class RunOptions:
         row = experiments.find(self.experiment)
         changes = {name: getattr(self, name) for name in ("max_iter", "batch_size", "iter_size")}
         return dataclasses.replace(row, solver=dataclasses.replace(row.solver, **changes))
+
+
+def split_batch(row, gpus, batch_size, iter_size):
+    """batch_size and iter_size: the row's images an iteration, shared by the GPUs, unless both are given.
+
+    A batch size alone changes the images an iteration on one device, as in Caffe's own solvers; on several GPUs it
+    says how the images are shared. Raises ExperimentError where they do not divide.
+    """
+    batch = batch_size or row.solver.batch_size
+    if iter_size or (batch_size and gpus <= 1):
+        return {"batch_size": batch, "iter_size": iter_size or row.solver.iter_size}
+    images, at_once = row.solver.batch_size * row.solver.iter_size, batch * max(1, gpus)
+    if images % at_once:
+        raise ExperimentError(
+            f"{images} images an iteration are no multiple of {gpus} GPUs times batches of {batch}: "
+            "give --batch-size or --iter-size"
+        )
+    return {"batch_size": batch, "iter_size": images // at_once}
 
 
 def create(folder, run_options, command):
@@ -105,7 +124,12 @@ def versions():
 
 
 def _commit():
-    """The commit of the checkout, with a + where files differ from it; None outside of a checkout."""
+    """The commit of the checkout, with a + where files differ from it; None outside of a checkout.
+
+    An image has no checkout: what it was built from is in ATTSCALE_COMMIT.
+    """
+    if built_from := os.environ.get("ATTSCALE_COMMIT"):
+        return built_from
     try:
         describe = ["git", "-C", str(_REPO), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
         done = subprocess.run(describe, capture_output=True, text=True, timeout=30)

@@ -2,11 +2,34 @@
 
 from pathlib import Path
 
-from attscale.data import verify
+from tqdm import tqdm
+
+from attscale.data import shapes, verify
 from attscale.data.datasets import DATASETS
+from attscale.errors import DataError
 from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
 
 MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
+
+
+def how_to(name):
+    """What somebody without the set `name` has to fetch, and the command that makes it."""
+    command = f"python tools/prepare_data.py {name} (in Docker: docker compose run prepare {name})"
+    if name not in MODULES:
+        return f"make it with {command}"
+    sources = [f"{source.file} from {source.page}" for source in MODULES[name].SOURCES if not source.optional]
+    return f"fetch {', '.join(sources)} into data/archives, then {command}"
+
+
+def demand(dataset, split, data_root):
+    """Makes `shapes` where it is missing; of another set says what to fetch (DataError), before anything is begun."""
+    root = Path(data_root, dataset.root)
+    if (root / dataset.splits[split]).exists():
+        return
+    if root.exists() or dataset.name != "shapes":
+        raise DataError(f"{root / dataset.splits[split]}: no such list file: {how_to(dataset.name)}")
+    bar = lambda numbers: tqdm(numbers, unit="image", desc="making shapes")  # noqa: E731
+    shapes.make(root, progress=bar, **shapes.USUAL)
 
 
 def make(name, root, folder, *, say=print, progress=iter, **options):
