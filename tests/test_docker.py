@@ -1,0 +1,156 @@
+"""The CPU image, built and run for real in a copy of the checkout: training, stopping, owners, the switch."""
+
+import contextlib
+import os
+import pty
+import re
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import REPO
+
+pytestmark = pytest.mark.docker
+
+OWNER = 4321  # a user that exists neither here nor in the image
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A copy of the checkout that belongs to user 4321, with the CPU switch, and the image built."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("no Docker engine answers")
+    if os.geteuid():
+        pytest.skip("only root can give files to another user")
+    folder = tmp_path_factory.mktemp("checkout") / "attscale"
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.run(listed, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if name and (REPO / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPO / name, folder / name)
+    (folder / ".env").write_text(f"ATTSCALE_USER={OWNER}:{OWNER}\n" + (REPO / "docker/cpu.env").read_text())
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, OWNER, OWNER)
+    for parent in folder.parents[:3]:
+        os.chmod(parent, 0o755)
+    built = compose(folder, "build", "train", timeout=1500)
+    assert built.returncode == 0, built.stderr[-3000:]
+    small = compose(folder, "run", "--rm", "prepare", "shapes", "--train", "12", "--val", "3")
+    assert small.returncode == 0, small.stderr
+    return folder
+
+
+def compose(folder, *arguments, timeout=600):
+    command = ["docker", "compose", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
+
+
+def test_train_then_test(home):
+    short = ("--max-iter", 30, "--snapshot-interval", 10)
+    done = compose(home, "run", "--rm", "train", "shapes", *short, "--out", "runs/shapes_attention3_esupv/1")
+    assert done.returncode == 0, done.stderr
+    run = home / "runs/shapes_attention3_esupv/1"
+    assert sorted(path.name for path in (run / "snapshots").iterdir()) == ["iter_00000010", "iter_00000020"]
+    for path in [run, *run.rglob("*"), home / "data/shapes/list"]:
+        assert (path.stat().st_uid, path.stat().st_gid) == (OWNER, OWNER), path
+    tested = compose(home, "run", "--rm", "test", "shapes")
+    assert tested.returncode == 0, tested.stderr
+    assert "mean IOU" in tested.stdout
+    weights = "runs/shapes_attention3_esupv/1/final.caffemodel"
+    predicted = compose(home, "run", "--rm", "predict", "shapes", "--weights", weights, "--scores", "--out", "runs/p")
+    assert predicted.returncode == 0, predicted.stderr
+    refined = compose(home, "run", "--rm", "crf", "shapes", "--scores", "runs/p/scores", "--out", "runs/p/crf")
+    assert refined.returncode == 0, refined.stderr
+    scored = compose(home, "run", "--rm", "evaluate", "shapes", "--predictions", "runs/p/crf", "--crf")
+    assert re.search(r"mean IOU +\d+\.\d\d", scored.stdout), scored.stderr
+    shell = compose(home, "run", "--rm", "-T", "shell", "-c", "id -u; command -v g++ || echo no compiler")
+    assert shell.stdout.split("\n")[:2] == [str(OWNER), "no compiler"]
+
+
+def test_sigterm_takes_a_snapshot(home):
+    """As `docker stop` sends it."""
+    process = subprocess.Popen(
+        ["docker", "compose", "run", "--rm", "--name", "attscale-test", "train", "shapes", "--out", "runs/stopped"],
+        cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (home / "runs/stopped/log.jsonl").exists() or not (home / "runs/stopped/log.jsonl").stat().st_size:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    subprocess.run(["docker", "stop", "--time", "120", "attscale-test"], check=True, capture_output=True)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "continue with: python tools/train.py --resume runs/stopped" in out
+    assert len(list((home / "runs/stopped/snapshots").glob("iter_*"))) == 1
+
+
+def test_ctrl_c_at_a_terminal_takes_a_snapshot(home):
+    """A terminal of our own, into which the key is typed."""
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        ["docker", "compose", "run", "--rm", "train", "shapes", "--out", "runs/interrupted"],
+        cwd=home, stdin=end, stdout=end, stderr=end, start_new_session=True,
+    )  # fmt: skip
+    os.close(end)
+    said = bytearray()
+    threading.Thread(target=listen, args=(terminal, said), daemon=True).start()
+    log = home / "runs/interrupted/log.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() or not log.stat().st_size:
+        assert time.monotonic() < deadline, said.decode()
+        time.sleep(0.2)
+    os.write(terminal, b"\x03")
+    assert process.wait(timeout=120) == 0, said.decode()
+    assert b"continue with: python tools/train.py --resume runs/interrupted" in said
+    assert list((home / "runs/interrupted/snapshots").glob("iter_*"))
+
+
+def listen(terminal, said):
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while data := os.read(terminal, 4096):
+            said.extend(data)
+
+
+def test_voc_without_data_says_what_to_fetch(home):
+    done = compose(home, "run", "--rm", "train", "voc")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        "error: data/VOC2012/list/train_aug.txt: no such list file: fetch VOCtrainval_11-May-2012.tar"
+    )
+    assert last.endswith("docker compose run prepare voc12)")
+    assert not list((home / "runs").glob("voc12*"))
+
+
+def test_a_folder_of_somebody_else_is_explained(home):
+    done = compose(home, "run", "--rm", "--user", "99:99", "train", "shapes")
+    assert done.returncode == 1
+    assert f"put the line ATTSCALE_USER={OWNER}:{OWNER} into .env" in done.stderr.strip().splitlines()[-1]
+
+
+def test_without_gpu_and_without_switch_one_line_says_what_to_do(home):
+    """The message is the name of the service whose check fails."""
+    if os.path.exists("/proc/driver/nvidia/version"):
+        pytest.skip("this machine has a GPU's driver")
+    config = compose(home, "-f", "compose.yaml", "config")
+    assert "driver: nvidia" in config.stdout
+    assert "no-gpu-here--cp-docker-cpu.env-to-.env" in config.stdout
+    check = compose(home, "-f", "compose.yaml", "run", "--rm", "no-gpu-here--cp-docker-cpu.env-to-.env")
+    assert check.returncode != 0
+
+
+def test_the_health_check_is_a_forward_pass(home):
+    done = subprocess.run(
+        ["docker", "run", "--rm", "attscale:cpu", "health"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    whoami = subprocess.run(
+        ["docker", "run", "--rm", "--entrypoint", "id", "attscale:cpu", "-u"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert whoami.stdout.strip() == "65534"
