@@ -41,6 +41,7 @@ lint: .venv/done
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/shellcheck docker/*.sh .ci/run
+	.venv/bin/hadolint docker/Dockerfile
 
 setup: .venv/done caffe
 
