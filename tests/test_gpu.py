@@ -143,7 +143,7 @@ def full_row():
 
 
 def test_the_full_attention_net_at_321(tmp_path):
-    text = "force_backward: true\n" + with_inputs(prototxt.train_net(full_row()), 1, 321)
+    text = with_inputs(prototxt.train_net(full_row()), 1, 321)  # labels have no gradient to force
     results = both(text, tmp_path)
     for blobs, _ in results:
         blobs.pop("label")
