@@ -60,7 +60,11 @@ fi
 archs=${CUDA_ARCH:-35 50 60 70 80 90}
 [[ "$archs" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] || die "CUDA_ARCH is '$archs', expected numbers such as '70 80 90'"
 cuda=
-[ "$device" = cpu ] || cuda="${CUDA_ROOT:-11.8}, architectures $archs, cuDNN ${CUDNN_ROOT:-wheel}, NCCL ${NCCL_ROOT:-wheel}"
+if [ "$device" = cuda ]; then
+  others=none
+  [ -n "${CUDA_ROOT:-}" ] || others="of NVIDIA's wheels"
+  cuda="${CUDA_ROOT:-11.8}, architectures $archs, cuDNN ${CUDNN_ROOT:-$others}, NCCL ${NCCL_ROOT:-$others}"
+fi
 # Everything that goes into the result; a build whose record differs is built again.
 record=$(
   echo "source: $origin"

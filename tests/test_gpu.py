@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from attscale import device, experiments, prototxt
-from attscale.runs import versions
 from conftest import input_layer, python_layer
 
 pytestmark = pytest.mark.gpu
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(autouse=True)
 def gpu():
-    if "device: cpu" in (versions()["caffe"] or ["device: cpu"]) or not device._visible_gpus():
+    if not device._built_with("cuda") or not device._visible_gpus():
         pytest.skip("no CUDA device can be seen, or Caffe was built without CUDA")
     yield
     caffe.set_mode_cpu()

@@ -6,6 +6,9 @@ import caffe
 
 from attscale.errors import RunError
 
+_NO_GPU = "no GPU can be seen"
+_CPU_BUILD = "use the CPU build (DEVICE=cpu make caffe; in Docker: cp docker/cpu.env .env)"
+
 
 def choose(gpus, rank=0):
     """Has Caffe use `gpus[rank]`, as one of a group where there are several, or the CPU where there is none.
@@ -13,15 +16,19 @@ def choose(gpus, rank=0):
     Raises RunError where Caffe was built without CUDA, or without NCCL for several.
     """
     if not gpus:
+        if _built_with("cuDNN") and not _visible_gpus():
+            raise RunError(
+                f"{_NO_GPU}, and this Caffe was built with cuDNN, which needs one even on the CPU; {_CPU_BUILD}"
+            )
         caffe.set_mode_cpu()
         return
-    if not _built_with_cuda():
+    if not _built_with("cuda"):
         raise RunError("this Caffe was built without CUDA: DEVICE=cuda make caffe, or train with --device cpu")
     visible = _visible_gpus()
     if max(gpus) >= visible:
+        found = f"GPU {max(gpus)} is asked for, but there are {visible}" if visible else _NO_GPU
         raise RunError(
-            f"GPU {max(gpus)} is asked for, but {visible or 'no'} GPU can be seen: is NVIDIA's driver installed "
-            "(in a container, its container toolkit)? Or use --device cpu"
+            f"{found}: is NVIDIA's driver installed, in a container its container toolkit? If not, {_CPU_BUILD}"
         )
     if len(gpus) > 1 and not caffe.has_nccl():
         raise RunError("this Caffe was built without NCCL, which several GPUs need")
@@ -50,8 +57,9 @@ def _visible_gpus():
     return count.value
 
 
-def _built_with_cuda():
-    """A CPU-only Caffe aborts the process on set_mode_gpu; the build's record says which it is."""
+def _built_with(what):
+    """Whether Caffe has "cuda" or "cuDNN", by its build's record: a CPU-only Caffe aborts when it is asked."""
     from attscale.runs import versions
 
-    return not any(line.split() == ["device:", "cpu"] for line in versions()["caffe"] or ())
+    (device,) = (line for line in versions()["caffe"] or ["device: cpu"] if line.startswith("device:"))
+    return "cuda" in device and (what == "cuda" or f"{what} none" not in device)
