@@ -49,6 +49,11 @@ def decode_label(data, path):
             f"{'colour' if colour not in (_GREY, _PALETTE) else f'grey with {depth} bits'} "
             "(was a palette PNG read as colour and saved again?)"
         )
+    if colour == _GREY:  # OpenCV is the faster of the two, but makes colours of a palette
+        label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if label is None:
+            raise DataError(f"{path}: not a readable PNG")
+        return label
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             return np.asarray(image, np.uint8)
