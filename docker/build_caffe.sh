@@ -211,7 +211,7 @@ for library in "$cudnn_root"/lib/libcudnn{,_ops_infer,_ops_train,_cnn_infer,_cnn
 done
 # The libraries find each other by place, so that the whole folder can be moved or copied into an image.
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
-patchelf --set-rpath '$ORIGIN' "$(realpath "$new/lib/libcaffe.so")"
+patchelf --set-rpath '$ORIGIN'"${CUDA_ROOT:+:$CUDA_ROOT/lib64}" "$(realpath "$new/lib/libcaffe.so")"
 # shellcheck disable=SC2016
 patchelf --set-rpath '$ORIGIN/../lib' "$new/bin/caffe"
 # shellcheck disable=SC2016
