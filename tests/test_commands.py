@@ -140,7 +140,8 @@ def test_unknown_names(tool):
     one_line_error(tool("visualize", "xyz", "--weights", "w"), "no experiment 'xyz'")
 
 
-def test_missing_data_and_missing_start(tool):
+def test_missing_data_and_missing_start(tool, tmp_path):
+    (tmp_path / "data/shapes").mkdir(parents=True)  # without it, the set would be made
     one_line_error(tool("train", "shapes"), "data/shapes/list/train.txt: no such list file", "prepare_data.py")
     one_line_error(tool("train", "voc"), "voc12_attention3_esupv starts from vgg16_20M.caffemodel", "--weights")
 
