@@ -143,6 +143,9 @@ def test_unknown_names(tool):
 def test_missing_data_and_missing_start(tool, tmp_path):
     (tmp_path / "data/shapes").mkdir(parents=True)  # without it, the set would be made
     one_line_error(tool("train", "shapes"), "data/shapes/list/train.txt: no such list file", "prepare_data.py")
+    one_line_error(tool("train", "voc"), "data/VOC2012/list/train_aug.txt: no such list file", "VOCtrainval")
+    (tmp_path / "data/VOC2012/list").mkdir(parents=True)
+    (tmp_path / "data/VOC2012/list/train_aug.txt").write_text("/JPEGImages/1.jpg /SegmentationClassAug/1.png\n")
     one_line_error(tool("train", "voc"), "voc12_attention3_esupv starts from vgg16_20M.caffemodel", "--weights")
 
 
