@@ -118,7 +118,7 @@ def test_the_newest_result_stands_beside_its_cell_with_a_signed_difference(tmp_p
     assert here(tmp_path, 3, ATTENTION) == ("70.00", "+0.92", str(tmp_path / "newest"))
     assert here(tmp_path, 3, "baseline") == ("not run", "-", "-")
     assert here(tmp_path, 5, ATTENTION) == ("not run", "-", "-")
-    assert here(tmp_path, 4, "ParseNet [36]") == ("-", "-", "-")
+    assert here(tmp_path, 4, "ParseNet [36]") == ("not run", "-", "-")
     assert here(tmp_path, 1, "Our method", paper.REFINE)[1:] == ("-", "-")
 
 

@@ -8,8 +8,8 @@ from attscale import experiments, paper, results
 NOT_RUN, NONE = "not run", "-"
 COLUMNS = ("row", "paper", "release", "here", "difference", "run")
 LEGEND = (
-    "Per cent; differences in points, here less paper. “not run”: nobody has measured it here. "
-    "“-”: no number is known, or no net of this project stands for that row."
+    "Per cent; differences in points, here less paper. “not run”: nobody has measured it here; for systems of others "
+    "and Attention to Refine there is no net here. “-”: no number is known."
 )
 
 
@@ -42,7 +42,7 @@ class Line:
     def here(self):
         if self.measured is not None:
             return f"{self.measured:.2f}"
-        return NOT_RUN if self.cell in results.ROW_OF else NONE
+        return NOT_RUN
 
     @property
     def difference(self):
