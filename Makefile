@@ -15,6 +15,9 @@ endif
 
 demo: setup $(DEMO)/final.caffemodel
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
+	$(PYTHON) $(TOOLS)/predict.py shapes --weights $(DEMO)/final.caffemodel --split val --scores --out $(DEMO)/predictions
+	$(PYTHON) $(TOOLS)/crf.py shapes --scores $(DEMO)/predictions/scores --out $(DEMO)/crf
+	$(PYTHON) $(TOOLS)/evaluate.py shapes --predictions $(DEMO)/crf --crf --out $(DEMO)/crf
 	$(PYTHON) $(TOOLS)/evaluate.py shapes --weights $(DEMO)/final.caffemodel --branches --by-size --out $(DEMO)
 	$(PYTHON) $(TOOLS)/report.py $(DEMO) --out $(DEMO)/report.html --title "attscale demo"
 

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from attscale import report
+from attscale import ratios, report
 from attscale.errors import UserError
+from attscale.ratios import Ratio
 from conftest import one_line_error
 
-SECTIONS = ["summary", "losses", "classes", "confusion", "sizes", "sheets", "crf", "paper"]
+SECTIONS = ["summary", "losses", "classes", "confusion", "sizes", "sheets", "crf", "speeds", "paper"]
 ODD = "<script>alert(1)</script>&\"'"
 CLASSES = ["background", "disc", "triangle", "square", "star"]
 
@@ -70,6 +71,8 @@ def full(tmp_path):
     values = evaluation("coco_attention3_esupv", classes, split="val1500", mean_iou=0.3)
     write_run(odd, values, log(20000), pictures=["attention.png"])
     write_run(runs / "unscored", records=[])
+    ratio = Ratio(name=ODD, rates=(1.5, 1.2, 1.8), beside="1 process", beside_rates=(1, 0.6, 0.9), cores=2)
+    ratios.write(runs, "crf", [ratio])
     return runs
 
 
@@ -105,7 +108,7 @@ class Parsed(html.parser.HTMLParser):
 
 
 def parsed(*folders):
-    result = Parsed(report.page(report.find(folders)))
+    result = Parsed(report.page(report.find(folders), speeds=ratios.find(folders)))
     assert result.open == []
     return result
 
@@ -128,6 +131,8 @@ def test_every_section_is_there_and_says_what_was_measured(full):
     assert "sheet_0.png" in sections["sheets"]
     assert "mean IOU 69.08 70.08 +1.00" in sections["crf"]
     assert "CRF: not run." in sections["crf"]  # of the other runs
+    # rounds of 1.5 to 1, 1.2 to 0.6, 1.8 to 0.9
+    assert f"{ODD} 1.5 1 process 0.9 2.00 (1.50 to 2.00) 2" in sections["speeds"]
     assert "w/ E-Supv 35.78 - 30.00 -5.78 " in sections["paper"]
     assert "w/ E-Supv 69.08 - not run - -" in sections["paper"]
     assert "w/ E-Supv 72.72 - 87.91" not in sections["paper"]
@@ -234,10 +239,29 @@ def test_a_name_that_is_not_utf8(tmp_path):
     assert "/r?" in report.page(report.find([tmp_path])).encode().decode()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"name": "x"}', "'beside' is missing"),
+        ('{"name": "x", "rates": [1], "beside": "y", "beside_rates": [1, 2], "cores": 2}', "as many rates"),
+        ('{"name": "x", "rates": [1], "beside": "y", "beside_rates": [0], "cores": 2}', "more than 0"),
+        ('{"name": "x", "rates": [], "beside": "y", "beside_rates": [], "cores": 2}', "as many rates"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_speeds_that_are_damaged(tmp_path, text, said):
+    (tmp_path / "benchmark_data.jsonl").write_text(text)
+    with pytest.raises(UserError, match=rf"benchmark_data.jsonl:1: .*{said}"):
+        ratios.find([tmp_path])
+
+
 def test_the_tool(full, tool):
     done = tool("report", "--title", "Ours & theirs")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("report.html: runs 3, ")
+    first, *scores = done.stdout.splitlines()
+    assert first.startswith("report.html: runs 3, ")
+    assert [line.split("   ")[0] for line in scores if "mean" in line] == ["mean IOU", "mean IOU"]
+    assert [line.split()[3 if "CRF" in line else 2] for line in scores] == ["30.00", "70.08", "69.08"]
     text = (full.parent / "report.html").read_text()
     assert "<h1>Ours &amp; theirs</h1>" in text
     (full / "whole/evaluation.json").write_text('{"experiment": "shapes"}')
@@ -288,7 +312,7 @@ _CONTRAST = """() => {
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1200, 900)])
 def test_in_chromium(full, chromium, width, height, scheme):
     path = full.parent / "report.html"
-    path.write_text(report.page(report.find([full])), encoding="utf-8")
+    path.write_text(report.page(report.find([full]), speeds=ratios.find([full])), encoding="utf-8")
     page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     problems, requests = [], []
     page.on("console", lambda message: problems.append(message.text))

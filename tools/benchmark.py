@@ -10,33 +10,29 @@ def main(argv):
     data = what.add_parser("data", help="SegData's loader beside cv2.imread on the same files")
     data.add_argument("--rounds", metavar="N", type=cli.positive, default=5, help="(default: 5)")
     data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
-    what.add_parser("crf", help="the dense CRF on two processes beside one")
+    crf = what.add_parser("crf", help="the dense CRF on two processes beside one")
+    for command in (data, crf):
+        command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
     arguments = parser.parse_args(argv)
-
-    from statistics import median
 
     from tqdm import tqdm
 
-    from attscale import benchmarks
+    from attscale import benchmarks, ratios
 
-    if arguments.what == "crf":
-        rates = benchmarks.crf_scaling(progress=lambda rounds: tqdm(rounds, unit="round"))
-        ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
-        print(f"images/s with 1 process {median(rates[1]):.2f}, with 2 {median(rates[2]):.2f}")
-        print(f"ratio {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-        return
-    if arguments.memory:
+    if arguments.what == "data" and arguments.memory:
         memory = benchmarks.data_memory(progress=lambda steps: tqdm(steps, unit="2000 images"))
         print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
         return
-    rates = benchmarks.data_loading(rounds=arguments.rounds, progress=lambda rounds: tqdm(rounds, unit="round"))
-    print(f"{'images/s':10} {'imread':>8} {'loader':>8}  ratio; imread in as many processes as the loader has workers")
-    for workers in (1, 2):
-        imread, loader = rates["imread", workers], rates["loader", workers]
-        ratios = sorted(rate / bare for rate, bare in zip(loader, imread, strict=True))
-        name = f"{workers} worker{'s' * (workers > 1)}"
-        spread = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"{name:10} {median(imread):8.0f} {median(loader):8.0f}  {spread}")
+    rounds = lambda numbers: tqdm(numbers, unit="round")  # noqa: E731
+    if arguments.what == "crf":
+        measured = benchmarks.crf_scaling(progress=rounds)
+    else:
+        measured = benchmarks.data_loading(rounds=arguments.rounds, progress=rounds)
+    for ratio in measured:
+        name, rate, beside, beside_rate, share = ratio.texts
+        print(f"{name}: {rate} images/s; {beside}: {beside_rate}; ratio {share}")
+    if arguments.out:
+        print(ratios.write(arguments.out, arguments.what, measured))
 
 
 if __name__ == "__main__":

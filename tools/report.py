@@ -11,13 +11,18 @@ def main(argv):
     parser.add_argument("--title", default="Results", help="of the page (default: Results)")
     arguments = parser.parse_args(argv)
 
-    from attscale import report
+    from attscale import ratios, report
     from attscale.files import write_bytes
 
     runs = report.find(arguments.folders)
-    page = report.page(runs, arguments.title).encode()
+    page = report.page(runs, arguments.title, ratios.find(arguments.folders)).encode()
     write_bytes(arguments.out, page)
     print(f"{arguments.out}: runs {len(runs)}, {len(page) / 1e6:.1f} MB")
+    for run in runs:
+        if run.result:
+            if run.crf:
+                print(f"with dense CRF       {100 * run.crf.mean_iou:6.2f}   {run.name}, {run.crf.images} images")
+            print(f"mean IOU             {100 * run.result.mean_iou:6.2f}   {run.name}, {run.result.images} images")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from attscale import scores
 from attscale.data.images import write_image, write_index
 from attscale.data.lists import write_list
 from attscale.data.loader import WORKER_ENVIRONMENT, BatchLoader, LoaderOptions
+from attscale.ratios import Ratio
 
 _SIZE = (375, 500)  # VOC's commonest
 
@@ -64,7 +65,7 @@ def loader_rate(loader, n, crop, seconds):
 
 
 def data_loading(*, count=200, rounds=5, seconds=2.0, crop=321, batch_size=10, progress=iter):
-    """The loader beside `cv2.imread` in as many processes: {(what, processes): images per second of each round}."""
+    """Ratios of the loader, with 1 and 2 workers, to `cv2.imread` in as many processes."""
     with tempfile.TemporaryDirectory() as root:
         make_photos(root, count)
         paths = [Path(root, f"JPEGImages/{i}.jpg") for i in range(count)]
@@ -76,7 +77,16 @@ def data_loading(*, count=200, rounds=5, seconds=2.0, crop=321, batch_size=10, p
                 loader_rate(loader, batch_size, crop, 0.5)  # starting the workers is not loading
                 rates["loader", workers].append(loader_rate(loader, batch_size, crop, seconds))
                 loader.close()
-    return rates
+    return [
+        Ratio(
+            name=f"loader, {workers} worker{'s' * (workers > 1)}",
+            rates=tuple(rates["loader", workers]),
+            beside=f"cv2.imread, {workers} process{'es' * (workers > 1)}",
+            beside_rates=tuple(rates["imread", workers]),
+            cores=os.cpu_count(),
+        )
+        for workers in (1, 2)
+    ]
 
 
 def data_memory(*, images=20_000, batch_size=10, crop=321, workers=2, steps=10, progress=iter):
@@ -95,28 +105,30 @@ def data_memory(*, images=20_000, batch_size=10, crop=321, workers=2, steps=10, 
 
 
 def crf_scaling(*, images=16, rounds=3, progress=iter):
-    """The dense CRF on 500x375 images of 21 classes: images a second of each round, with 1 and with 2 processes.
+    """The Ratio of the dense CRF in 2 processes to 1, on 500x375 images of 21 classes, in a list.
 
     Starting the processes is not counted: they have done an image each before the clock is started.
     """
     from attscale import crf
 
     rng = np.random.default_rng(0)
-    result = {1: [], 2: []}
+    rates = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as root:
         make_photos(root, 1)
         maps = cv2.resize(rng.normal(size=(24, 32, 21)), _SIZE[::-1]).transpose(2, 0, 1)
         scores.write(Path(root, "0.npz"), 3 * maps)
         job = (f"{root}/JPEGImages/0.jpg", f"{root}/0.npz", 21, crf.PARAMETERS["VOC attention + COCO"])
         for _ in progress(range(rounds)):
-            for processes in result:
+            for processes in rates:
                 done = crf.in_processes(crf.label, [job] * (processes + images), processes)
                 for _ in range(processes):
                     next(done)
                 started = time.perf_counter()
                 count = sum(1 for _ in done)
-                result[processes].append(count / (time.perf_counter() - started))
-    return result
+                rates[processes].append(count / (time.perf_counter() - started))
+    one, two = map(tuple, rates.values())
+    names = "dense CRF, 2 processes", "1 process"
+    return [Ratio(name=names[0], rates=two, beside=names[1], beside_rates=one, cores=os.cpu_count())]
 
 
 def _options(root, crop, batch_size, workers):

@@ -124,12 +124,21 @@ def beside(cell, found):
 
 def read_json(path):
     """The JSON value in the file `path`. Raises UserError that names it."""
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+
+
+def read_text(path):
+    """The text of the file `path`. Raises UserError that names it."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # no JSON, or no text
-        raise UserError(f"{path}: not JSON: {error}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not text: {error}") from None
 
 
 _NEEDED = object()

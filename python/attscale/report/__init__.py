@@ -9,14 +9,14 @@ from attscale import compare
 from attscale.report.curves import head_title, loss_chart
 from attscale.report.folders import Run, find
 from attscale.report.markup import Markup, join, note, tag
-from attscale.report.sections import by_size, classes, confusion, crf, papers, sheets, summary
+from attscale.report.sections import by_size, classes, confusion, crf, papers, sheets, speed, summary
 from attscale.report.style import style
 
 __all__ = ["Run", "find", "head_title", "page"]
 
 
-def page(runs, title="Results"):
-    """The page, a str. Raises UserError for a picture that is none."""
+def page(runs, title="Results", speeds=()):
+    """The page, a str; `speeds` are Ratios. Raises UserError for a picture that is none."""
     compared = compare.tables([result for run in runs for result in (run.result, run.crf) if result])
     sections = [
         ("summary", "Summary", summary(runs)),
@@ -26,6 +26,7 @@ def page(runs, title="Results"):
         ("sizes", "Attention by size", _each(runs, by_size)),
         ("sheets", "Pictures", _each(runs, sheets)),
         ("crf", "CRF", _each(runs, crf)),
+        ("speeds", "Speed", speed(speeds)),
         ("paper", "Papers", papers(compared)),
     ]
     written = time.strftime("%Y-%m-%d, %H:%M UTC", time.gmtime())

@@ -185,6 +185,16 @@ def _change(before, after):
     return f"{round(100 * after, 2) - round(100 * before, 2) + 0.0:+.2f}"
 
 
+def speed(measured):
+    """Ratios of speeds, which are of a machine and not of a run."""
+    if not measured:
+        return note("Not measured: tools/benchmark.py data or crf, with --out.")
+    columns = ("what", "images/s", "beside", "images/s", "ratio", "cores")
+    rows = [(*ratio.texts, ratio.cores) for ratio in measured]
+    text = "Each pair was run in turn; medians of the rounds, and the ratio's range over them."
+    return join((scroll(data_table("Speeds", columns, rows, None, (1, 3, 4, 5)), "Speeds"), note(text)))
+
+
 def papers(compared):
     parts = [note(compare.LEGEND)]
     for source, tables in itertools.groupby(compared, key=lambda table: table.paper):
