@@ -164,13 +164,13 @@ def test_bad_lists(mini, tool):
 def test_weights_that_do_not_fit(trained, tool, tmp_path):
     weights, data = trained / "runs/r/final.caffemodel", ("--data", trained / "data")
     one_line_error(tool("evaluate", "voc", "--weights", weights, *data), "data/VOC2012/list/val.txt: no such list file")
-    # the same layers, but without attention's; then another net altogether
     other = tool("train", "shapes_max2", "--max-iter", "1", "--batch-size", "1", "--out", "m", *data)
     assert other.returncode == 0, other.stderr
     one_line_error(
-        tool("evaluate", "shapes", "--weights", "m/final.caffemodel", *data), "no weights for att_conv1, att_fc"
+        tool("evaluate", "shapes", "--weights", "m/final.caffemodel", *data),
+        "m/final.caffemodel: holds weights of shapes_max2, not of shapes_attention3_esupv",
     )
-    one_line_error(tool("visualize", "voc", "--weights", weights, *data, tmp_path / "x.jpg"), "layer conv1_1 is")
+    one_line_error(tool("visualize", "voc", "--weights", weights, *data, tmp_path / "x.jpg"), "not of voc12_")
     (tmp_path / "cut.caffemodel").write_bytes(weights.read_bytes()[:-1000])
     one_line_error(tool("evaluate", "shapes", "--weights", "cut.caffemodel", *data), "cut short")
 
@@ -220,3 +220,11 @@ def test_help_has_an_example(tool, name):
     done = tool(name, "--help")
     assert done.returncode == 0
     assert f"python tools/{name}.py" in done.stdout.split("example:")[1]
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(trained, tool, tmp_path):
+    (tmp_path / "file").write_text("x")
+    weights = trained / "runs/r/final.caffemodel"
+    done = tool("evaluate", "shapes", "--weights", weights, "--data", trained / "data", "--out", "file/e")
+    one_line_error(done, "file/e: cannot make this folder: ", "file is not a folder")
+    assert "background" not in done.stdout

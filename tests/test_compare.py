@@ -6,6 +6,7 @@ import os
 import pytest
 
 from attscale import compare, experiments, paper, results
+from attscale.data import datasets
 from attscale.errors import UserError
 from conftest import one_line_error
 
@@ -80,14 +81,20 @@ def test_every_cell_of_a_row_is_in_a_table():
     assert shown >= set(paper.cells())
 
 
+#: Sections 4.1 to 4.3, and the readme of VOC 2012.
+IMAGES = {("voc12", "val"): 1449, ("voc12", "test"): 1456, ("voc10_part", "val"): 1817, ("coco", "val1500"): 1500}
+
+
 def write(folder, experiment, *, age=0, **changes):
-    """An evaluation.json `age` seconds old; returns its path."""
+    """An evaluation.json `age` seconds old, of all images of the paper's split; returns its path."""
+    dataset = getattr(experiments.EXPERIMENTS.get(str(experiment)), "dataset", "voc12")
+    split = changes.get("split", datasets.find(dataset).val)
     values = {
         "experiment": experiment,
-        "split": "val",
+        "split": split,
         "crf": False,
         "weights": "runs/x/final.caffemodel",
-        "images": 9,
+        "images": IMAGES.get((dataset, split), 9),
         "mean_iou": 0.7,
         "iou": {"background": 0.9, "person": 0.5, "never": None},
     }
@@ -151,6 +158,8 @@ def test_a_cell_in_words_has_no_difference(tmp_path):
         {"weights": "weights/train2_iter_8000.caffemodel"},
         {"weights": None, "predictions": "out/voc12_attention3_esupv_trainval_aug"},
         {"experiment": "voc12_attention3_esupv_finest"},
+        {"although_seen": True},
+        {"images": 1448},
     ],
 )
 def test_what_is_not_the_cells_own_never_counts(tmp_path, changes):

@@ -1,14 +1,17 @@
 import dataclasses
 import json
+import os
+import signal
 
 import cv2
 import numpy as np
 import pydensecrf.densecrf as dcrf
 import pytest
+from PIL import Image
 
 from attscale import crf, experiments, scores
 from attscale.data.images import read_label, write_label
-from attscale.errors import DataError
+from attscale.errors import DataError, UserError
 from conftest import one_line_error
 
 EDGE = 37
@@ -109,6 +112,31 @@ def test_sizes_that_disagree_and_bad_options():
         crf.apply(image[:, 1:], maps, OPTIONS)
     with pytest.raises(DataError, match="the CRF's bi_xy is 0, expected more than 0"):
         dataclasses.replace(OPTIONS, bi_xy=0)
+    for name, value in (("bi_w", -1), ("bi_w", float("nan")), ("pos_xy", float("inf"))):
+        with pytest.raises(DataError, match=f"the CRF's {name} is {value}"):
+            dataclasses.replace(OPTIONS, **{name: value})
+    dataclasses.replace(OPTIONS, bi_w=0)  # leaves the kernel out
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_one_line():
+    with pytest.raises(UserError, match="one of 2 processes was killed, for want of memory perhaps"):
+        list(crf.in_processes(die, [(), ()], 2))
+
+
+def test_named_images_are_turned_as_for_the_prediction(tmp_path, tool):
+    """Orientation 3 is upside down: the scores are of the turned image, and so must be the CRF's."""
+    image, maps, truth = two_regions()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(image[::-1, ::-1, ::-1]).save(tmp_path / "x.jpg", quality=100, exif=exif)
+    scores.write(tmp_path / "p/scores/x.npz", np.concatenate([maps, np.zeros_like(maps[:2])]))
+    done = tool("crf", "shapes", "x.jpg", "--scores", "p/scores")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_label(tmp_path / "p/crf/x.png"), truth)
 
 
 @pytest.fixture
@@ -139,8 +167,10 @@ def test_a_split_on_all_cores_stopped_and_continued(home, tool):
     (home / "p/crf/1.png").unlink()
     assert "p/crf: 1 images" in tool("crf", "shapes", "--scores", "p/scores").stdout
     assert (home / "p/crf/0.png").stat().st_mtime_ns == before
-    done = tool("evaluate", "shapes", "--predictions", "p/crf", "--crf", "--out", "e")
-    assert json.loads((home / "e/evaluation.json").read_text())["mean_iou"] == 1
+    done = tool("evaluate", "shapes", "--predictions", "p/crf", "--out", "e")
+    report = json.loads((home / "e/evaluation.json").read_text())
+    assert (report["mean_iou"], report["crf"]) == (1, True)  # that it is the CRF's, the folder says
+    assert Image.open(home / "p/crf/crf_examples.png").size[0] > 4 * 100  # image, ground truth, before, after
 
 
 def test_bad_score_maps_are_named_and_what_was_finished_is_kept(home, tool):

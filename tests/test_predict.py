@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attscale import experiments, metrics, predict, prototxt, scores, visualize
+from attscale import caffemodel, experiments, metrics, predict, prototxt, provenance, results, scores, visualize
+from attscale.data import datasets
 from attscale.data.images import read_image, read_label, voc_palette, write_index, write_label
 from attscale.data.transforms import MEAN
 from attscale.errors import UserError
@@ -212,7 +213,72 @@ def test_video(home, tool, tmp_path):
 
 
 def test_weights_of_another_experiment(home, tool):
-    one_line_error(run(tool, home, "--out", "o", weights="shapes_max3_esupv"), "has no weights for att_conv1")
+    said = "shapes_max3_esupv.caffemodel: holds weights of shapes_max3_esupv, not of shapes_attention3_esupv"
+    one_line_error(run(tool, home, "--out", "o", weights="shapes_max3_esupv"), said)
+    weights = home / "shapes.caffemodel"
+    for name, command in (("shapes_largefov", "evaluate"), ("shapes_average3_esupv", "visualize")):
+        done = tool(command, name, "--weights", weights, "--data", home / "data")
+        one_line_error(done, f"holds weights of shapes_attention3_esupv, not of {name}")
+    assert run(tool, home, "--out", "o").returncode == 0
+    done = tool("evaluate", "shapes_average3_esupv", "--predictions", "o", "--data", home / "data")
+    one_line_error(done, "o: holds predictions of shapes_attention3_esupv, not of shapes_average3_esupv")
+
+
+def test_what_was_made_of_something_else_is_refused(home, tool, tmp_path):
+    """An image of the same name, another video, other scores and other parameters are not taken for the old ones."""
+    for folder, seed in (("a", 1), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "x.png"), picture(20, 30, seed))
+    assert "o: 1 predicted" in run(tool, home, "a", "--out", "o", "--scores").stdout
+    assert "o: 0 predicted" in run(tool, home, "a", "--out", "o", "--scores").stdout
+    one_line_error(run(tool, home, "b", "--out", "o"), "o: its x was made of something else than b/x.png")
+    crf = ("crf", "shapes", "a/x.png", "--scores", "o/scores")
+    assert "o/crf: 1 images" in tool(*crf).stdout
+    assert "o/crf: 0 images" in tool(*crf).stdout
+    one_line_error(tool(*crf, "--bi-w", "0"), "o/crf: holds crf with bi_w 4, not 0.0; choose another --out")
+    scores.write(tmp_path / "o/scores/x.npz", np.zeros((5, 20, 30)))
+    one_line_error(tool(*crf), "o/crf: its x was made of something else than o/scores/x.npz")
+    for name in ("v", "w"):
+        clip(tmp_path / f"{name}.mp4", 2 if name == "v" else 3)
+    assert "f: 2 predicted" in run(tool, home, "--video", "v.mp4", "--out", "f").stdout
+    one_line_error(run(tool, home, "--video", "w.mp4", "--out", "f"), "f: holds predictions with video_sha256")
+
+
+def test_a_failed_start_leaves_the_folder_open(home, tool, tmp_path):
+    (tmp_path / "cut.caffemodel").write_bytes((home / "shapes.caffemodel").read_bytes()[:5000])
+    failed = tool("predict", "shapes", "--weights", "cut.caffemodel", "--data", home / "data", "--out", "o")
+    one_line_error(failed, "cut.caffemodel: not a caffemodel, or cut short")
+    assert "o: 3 predicted" in run(tool, home, "--out", "o").stdout
+    (tmp_path / "o/predictions.json").write_text("[]")
+    one_line_error(run(tool, home, "--out", "o"), "o/predictions.json: holds list, expected an object")
+
+
+def test_a_video_that_was_cut_is_not_taken_for_whole(home, tool, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for i in range(8):
+        writer.write(picture(48, 64, i))
+    writer.release()
+    data = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "v.avi").write_bytes(data[: len(data) // 2])
+    done = run(tool, home, "--video", "v.avi", "--out", "o")
+    one_line_error(done, "v.avi: only ", " of its 8 frames can be decoded; is it cut short?")
+    assert (tmp_path / "o/frame_000001.png").exists()  # what was finished is kept
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e9", "0", "x"])
+def test_scales_that_are_none(home, tool, value):
+    done = run(tool, home, "--scales", f"1,{value}")
+    assert done.returncode == 2
+    assert "argument --scales" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_device_is_asked_for_in_one_way(home, tool):
+    """--gpu means --device gpu; a Caffe without CUDA says so in every command."""
+    weights = ("--weights", home / "shapes.caffemodel", "--data", home / "data")
+    for command in ("predict", "evaluate", "visualize", "crf"):
+        for asked in (("--gpu", "0"), ("--device", "gpu")):
+            one_line_error(tool(command, "shapes", *weights, *asked), "this Caffe was built without CUDA")
 
 
 def test_sheets_with_a_baseline(home, tool, tmp_path):
@@ -305,7 +371,50 @@ def test_predictions_of_a_split(home, tool, tmp_path):
     assert done.returncode == 0, done.stderr
     (tmp_path / "train2_iter_8000.caffemodel").write_bytes(weights.read_bytes())
     done = tool("evaluate", "shapes", "--weights", "train2_iter_8000.caffemodel", *data)
-    one_line_error(done, "train2_iter_8000.caffemodel: by its name a release trained on trainval_aug")
+    one_line_error(done, "train2_iter_8000.caffemodel: by its name of a release trained on trainval_aug")
+    clean = tool("import_weights", "train2_iter_8000.caffemodel", "shapes", "--out", "imported.caffemodel")
+    assert clean.returncode == 0, clean.stderr
+    done = tool("evaluate", "shapes", "--weights", "imported.caffemodel", *data)
+    one_line_error(done, "imported.caffemodel: by its name of a release trained on trainval_aug")
+    done = tool("predict", "shapes", "--weights", "imported.caffemodel", *data, "--out", "q")
+    assert done.returncode == 0, done.stderr
+    one_line_error(tool("evaluate", "shapes", "--predictions", "q", *data), "q: by its name of a release trained on")
+    done = tool("evaluate", "shapes", "--predictions", "q", *data, "--although-seen", "--out", "c")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "c/evaluation.json").read_text())["although_seen"] is True
+    assert results.read(tmp_path / "c/evaluation.json").seen
+
+
+def test_ground_truth_without_classes(tool, tmp_path):
+    write_label(tmp_path / "gt/a.png", np.full((3, 3), 255, np.uint8))
+    write_label(tmp_path / "pred/a.png", np.zeros((3, 3), np.uint8))
+    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), "no pixel of the ground truth has a class")
+
+
+def test_the_rows_list_decides_what_was_seen(tmp_path, monkeypatch):
+    """A row trained on trainval_aug, alone or by the name in its weights; without its list nothing can be told."""
+    voc = datasets.find("voc12")
+    root = tmp_path / "VOC2012"
+    (root / "list").mkdir(parents=True)
+    (root / "JPEGImages").mkdir()
+    for name in "ab":
+        (root / f"JPEGImages/{name}.jpg").write_bytes(b"x")
+        (root / f"JPEGImages/{name}.png").write_bytes(b"x")
+    line = "/JPEGImages/{0}.jpg /JPEGImages/{0}.png\n".format
+    (root / "list/val.txt").write_text(line("a"))
+    (root / "list/train_aug.txt").write_text(line("b"))
+    row = experiments.find("voc")
+    seen = experiments.find("voc12_attention3_esupv_trainval_aug")
+    layer = caffemodel.Layer("x", "Convolution", (np.ones(1, np.float32),))
+    for name in (row.name, seen.name):
+        caffemodel.write(tmp_path / name, [layer], name=name)
+    provenance.refuse_seen(row, voc, tmp_path, "val", weights=tmp_path / row.name)
+    with pytest.raises(UserError, match=r"has seen val cannot be told: .*trainval_aug\.txt"):
+        provenance.refuse_seen(seen, voc, tmp_path, "val", weights=tmp_path / row.name)
+    (root / "list/trainval_aug.txt").write_text(line("a") + line("b"))
+    for named, weights in ((seen, row), (row, seen)):
+        with pytest.raises(UserError, match="trained on trainval_aug, which has 1 of the images of val"):
+            provenance.refuse_seen(named, voc, tmp_path, "val", weights=tmp_path / weights.name)
 
 
 # Submission

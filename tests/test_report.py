@@ -68,7 +68,7 @@ def full(tmp_path):
     write_run(whole / "crf", evaluation(crf=True, mean_iou=0.7008))
     classes = ["background", "person", *(f"class {i} {ODD}" for i in range(79))]
     odd = runs / f"{ODD.replace('/', '_')}{'x' * 90}"
-    values = evaluation("coco_attention3_esupv", classes, split="val1500", mean_iou=0.3)
+    values = evaluation("coco_attention3_esupv", classes, split="val1500", images=1500, mean_iou=0.3)
     write_run(odd, values, log(20000), pictures=["attention.png"])
     write_run(runs / "unscored", records=[])
     ratio = Ratio(name=ODD, rates=(1.5, 1.2, 1.8), beside="1 process", beside_rates=(1, 0.6, 0.9), cores=2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from attscale import weights
+from attscale import caffemodel, weights
 from attscale.errors import WeightsError
 from conftest import input_layer
 
@@ -38,9 +38,34 @@ def test_by_layer_name(saved, make_net):
 
 def test_shared_layers_count_as_covered(saved, make_net):
     path, source = saved
-    net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True)))
+    net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True), conv("b", bottom="a")))
     assert weights.load(net, path, complete=True) == []
     assert np.array_equal(net.params["a_res05"][0].data, source.params["a"][0].data)
+
+
+def test_values_that_cannot_be_meant_are_refused(saved, make_net, tmp_path):
+    """Copies of shared parameters that differ: the last would win. And what is no number."""
+    path, _ = saved
+    one, other = caffemodel.read(path)
+    net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True)))
+    before = net.params["a"][0].data.copy()
+    copy = caffemodel.Layer("a_res05", "Convolution", one.blobs)
+    caffemodel.write(tmp_path / "equal", [one, copy])
+    assert weights.load(net, tmp_path / "equal", complete=True) == []
+    net.params["a"][0].data[...] = before
+    changed = tuple(blob.copy() for blob in one.blobs)
+    changed[0][0, 0, 0, 0] += 1
+    caffemodel.write(tmp_path / "differs", [one, caffemodel.Layer("a_res05", "Convolution", changed)])
+    with pytest.raises(WeightsError, match="a_res05 differs from a, with which it shares its parameters"):
+        weights.load(net, tmp_path / "differs", complete=False)
+    changed[0][0, 0, 0, 0] = np.nan
+    caffemodel.write(tmp_path / "nan", [caffemodel.Layer("a", "Convolution", changed)])
+    with pytest.raises(WeightsError, match="layer a holds values that are not finite"):
+        weights.load(net, tmp_path / "nan", complete=True)
+    caffemodel.write(tmp_path / "more", [one, other])
+    with pytest.raises(WeightsError, match="is of another net, with weights for b, which this one lacks"):
+        weights.load(net, tmp_path / "more", complete=True)
+    assert np.array_equal(net.params["a"][0].data, before)
 
 
 def test_misfits_are_refused_before_anything_is_copied(saved, make_net):

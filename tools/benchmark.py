@@ -8,10 +8,10 @@ def main(argv):
     parser = cli.parser(__doc__, "python tools/benchmark.py data")
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     data = what.add_parser("data", help="SegData's loader beside cv2.imread on the same files")
-    data.add_argument("--rounds", metavar="N", type=cli.positive, default=5, help="(default: 5)")
     data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
     crf = what.add_parser("crf", help="the dense CRF on two processes beside one")
-    for command in (data, crf):
+    for command, rounds in ((data, 5), (crf, 3)):
+        command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
         command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
     arguments = parser.parse_args(argv)
 
@@ -25,7 +25,7 @@ def main(argv):
         return
     rounds = lambda numbers: tqdm(numbers, unit="round")  # noqa: E731
     if arguments.what == "crf":
-        measured = benchmarks.crf_scaling(progress=rounds)
+        measured = benchmarks.crf_scaling(rounds=arguments.rounds, progress=rounds)
     else:
         measured = benchmarks.data_loading(rounds=arguments.rounds, progress=rounds)
     for ratio in measured:

@@ -10,13 +10,14 @@ from attscale.errors import UserError
 def main(argv):
     parser = cli.parser(__doc__, "python tools/evaluate.py shapes --weights runs/demo/final.caffemodel --branches")
     cli.add_net_arguments(parser, weights_required=False)
+    cli.add_device_arguments(parser)
     parser.add_argument("--split", help="list of the data set (default: its validation set)")
     parser.add_argument("--predictions", metavar="DIR", help="score the label maps <id>.png there instead of weights")
     parser.add_argument("--pairs", metavar="DIR", nargs=2, help="predictions and ground truth, PNGs of the same names")
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
     parser.add_argument("--by-size", action="store_true", help="also the mean weight of each scale by object size")
     parser.add_argument("--although-seen", action="store_true", help="score images that were trained on, too")
-    parser.add_argument("--crf", action="store_true", help="note that --predictions went through the CRF")
+    parser.add_argument("--crf", action="store_true", help="note that --pairs went through the CRF")
     parser.add_argument("--out", metavar="DIR", help="also write evaluation.json, evaluation.md and the plots there")
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name)
@@ -29,14 +30,20 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import evaluate, metrics
+    from attscale import evaluate, metrics, provenance
     from attscale.data import datasets, lists
+    from attscale.files import check_folder
 
+    if arguments.out:
+        check_folder(arguments.out)  # now, not after an hour
     dataset = datasets.find(row.dataset)
     split = None if arguments.pairs else arguments.split or dataset.val
+    made_with = {"weights": arguments.weights, "predictions": arguments.predictions}
+    records = provenance.of_predictions(arguments.predictions) if arguments.predictions else {}
+    if arguments.predictions:
+        provenance.check_predictions(arguments.predictions, row)
     if split and not arguments.although_seen:
-        made_with = arguments.weights or arguments.predictions
-        evaluate.refuse_seen(row, dataset, arguments.data, split, made_with)
+        provenance.refuse_seen(row, dataset, arguments.data, split, **made_with)
     bar = lambda items: tqdm(items, unit="image", desc=row.name)  # noqa: E731
     if arguments.weights:
         result = score_weights(row, dataset, split, arguments, bar)
@@ -53,7 +60,8 @@ def main(argv):
         "split": split,
         "weights": arguments.weights,
         "predictions": arguments.predictions or (arguments.pairs and arguments.pairs[0]),
-        "crf": arguments.crf,
+        "crf": arguments.crf or "crf" in records,
+        "although_seen": arguments.although_seen,
         "images": result.images,
         **evaluate.scores_of(result.matrix, dataset.classes),
         "mean_iou_of_all_background": metrics.mean_iou(evaluate.all_background(result.matrix)),
@@ -66,13 +74,13 @@ def main(argv):
 
 
 def score_weights(row, dataset, split, arguments, bar):
-    from attscale import evaluate, runtime
+    from attscale import evaluate, predict
     from attscale.data import lists
-    from attscale.infer import Predictor
 
     pairs = lists.read_split(dataset, arguments.data, split)
-    runtime.limit_threads(row, arguments.threads)
-    predictor = Predictor(row, arguments.weights)
+    if arguments.by_size:
+        evaluate.check_instances(pairs)
+    predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     asked = {"branches": arguments.branches, "by_size": arguments.by_size}
     return evaluate.evaluate(predictor, pairs, len(dataset.classes), progress=bar, **asked)
 

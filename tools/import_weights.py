@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Makes a clean caffemodel for an experiment from a released one, old formats included; accounts for every layer."""
 
+from pathlib import Path
+
 from attscale import cli, experiments
 
 
@@ -31,7 +33,8 @@ def main(argv):
     width = max(len(line.name) for line in lines)
     for line in lines:
         print(f"{line.name:{width}}  {line.fate:8}  {line.detail}".rstrip())
-    caffemodel.write(arguments.out, layers, name=row.name)
+    # the net's name tells what the weights are of, and what they came from (attscale.provenance)
+    caffemodel.write(arguments.out, layers, name=f"{row.name} from {Path(arguments.released).name}")
     print(f"wrote {arguments.out}: {len(layers)} layers")
 
 

@@ -4,6 +4,8 @@
 What is there already is kept, so that the same command goes on where it stopped.
 """
 
+import argparse
+import math
 import time
 
 from attscale import cli, experiments
@@ -13,6 +15,7 @@ from attscale.errors import UserError
 def main(argv):
     parser = cli.parser(__doc__, "python tools/predict.py voc --weights W.caffemodel --split val --scores")
     cli.add_net_arguments(parser, weights_required=True)
+    cli.add_device_arguments(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files or folders of them")
     parser.add_argument("--split", help="of the data set, instead of images (default: its validation set)")
     parser.add_argument("--video", metavar="FILE", help="its frames, instead of images")
@@ -23,7 +26,6 @@ def main(argv):
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image (not of the paper)")
     parser.add_argument("--scales", metavar="N,N", type=scales, default=(1.0,), help="average over these sizes, too")
-    parser.add_argument("--gpu", metavar="N", type=int, help="run on this GPU")
     arguments = parser.parse_intermixed_args(argv)
     row = experiments.find(arguments.name)
     if sum(map(bool, (arguments.images, arguments.split, arguments.video))) > 1:
@@ -33,30 +35,30 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import device, predict, runtime
+    from attscale import predict
     from attscale.data import datasets, lists
-    from attscale.infer import Predictor
 
     dataset = datasets.find(row.dataset)
     split = None if arguments.images or arguments.video else arguments.split or dataset.val
+    options = {"flip": arguments.flip, "scales": list(arguments.scales)}
     if arguments.video:
         images, total = predict.frames(arguments.video), None
+        options["video_sha256"] = predict.digest_of_video(arguments.video)
     elif split:
-        images = predict.readers(lists.read_images(dataset, arguments.data, split), oriented=False)
+        images = predict.files(lists.read_images(dataset, arguments.data, split), oriented=False)
         total = len(images)
     else:
-        images = predict.readers(predict.find_images(arguments.images), oriented=True)
+        images = predict.files(predict.find_images(arguments.images), oriented=True)
         total = len(images)
-    options = {"flip": arguments.flip, "scales": list(arguments.scales)}
-    output = predict.Output(
+    output = predict.output(
         arguments.out or "/".join(filter(None, ("predictions", row.name, split))),
-        predict.made_by(row, arguments.weights, **options),
+        row,
+        arguments.weights,
         with_scores=arguments.scores,
         with_weight_maps=arguments.weight_maps,
+        **options,
     )
-    runtime.limit_threads(row, arguments.threads)
-    device.choose(() if arguments.gpu is None else (arguments.gpu,))
-    predictor = Predictor(row, arguments.weights)
+    predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     started = time.monotonic()
     bar = lambda items: tqdm(items, total=total, unit="image", desc=row.name)  # noqa: E731
     count = predict.predict(predictor, images, output, flip=arguments.flip, scales=arguments.scales, progress=bar)
@@ -65,9 +67,10 @@ def main(argv):
 
 
 def scales(text):
+    """Factors of the image's size, for argparse."""
     values = tuple(float(part) for part in text.split(","))
-    if min(values) <= 0:
-        raise ValueError
+    if not all(math.isfinite(value) and 0 < value <= 8 for value in values):
+        raise argparse.ArgumentTypeError(f"{text}, expected factors of the image's size, more than 0 and up to 8")
     return values
 
 

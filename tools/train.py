@@ -4,7 +4,6 @@
 Ctrl-C or SIGTERM finishes the iteration, takes a snapshot and ends; --resume continues to the same weights.
 """
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ def main(argv):
     parser.add_argument(
         "--seed", metavar="N", type=cli.seed, default=0, help="of data order, augmentation, fillers and dropout"
     )
-    device = os.environ.get("ATTSCALE_DEVICE", "cpu")  # the containers' own
+    device = cli.default_device()
     parser.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
     parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="these GPUs, a process each")
     parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help="mean IOU on val every N")

@@ -10,6 +10,7 @@ from attscale.errors import UserError
 def main(argv):
     parser = cli.parser(__doc__, "python tools/visualize.py shapes --weights runs/demo/final.caffemodel --count 8")
     cli.add_net_arguments(parser, weights_required=True)
+    cli.add_device_arguments(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files (default: the first of the val split)")
     parser.add_argument("--baseline", metavar="FILE", help="weights of the single-scale net, for a column beside ours")
     parser.add_argument("--count", metavar="N", type=cli.positive, default=6, help="how many of val (default: 6)")
@@ -21,12 +22,14 @@ def main(argv):
     if arguments.video and (arguments.images or arguments.baseline):
         raise UserError("--video goes with neither images nor --baseline")
 
-    from attscale import runtime, visualize
-    from attscale.infer import Predictor
+    if arguments.video and Path(arguments.out).suffix.lower() not in (".mp4", ".avi"):
+        raise UserError(f"--out {arguments.out}: a video needs a name that ends in .mp4 or .avi")
+
+    from attscale import predict, visualize
 
     chosen = None if arguments.video else choose(row, arguments)
-    runtime.limit_threads(row, arguments.threads)
-    predictor = Predictor(row, arguments.weights)
+    on = (cli.gpus_of(arguments), arguments.threads)
+    predictor = predict.predictor(row, arguments.weights, *on)
     if arguments.video:
         from tqdm import tqdm
 
@@ -34,7 +37,8 @@ def main(argv):
         count = visualize.video(predictor, arguments.video, arguments.out, bar)
         print(f"{arguments.out}: {count} frames")
         return
-    baseline = Predictor(experiments.single_scale(row), arguments.baseline) if arguments.baseline else None
+    single = experiments.single_scale(row)
+    baseline = predict.predictor(single, arguments.baseline, *on) if arguments.baseline else None
     for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
         print(path)
 

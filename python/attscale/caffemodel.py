@@ -40,18 +40,23 @@ class Layer:
     blobs: tuple[np.ndarray, ...]
 
 
+def read_name(path):
+    """The name of the net whose weights are in the file `path`, empty where it has none. Raises as `read` does."""
+    data = _bytes(path)
+    try:
+        names = [value for number, wire, value in _fields(memoryview(data)) if number == 1 and wire == _BYTES]
+        return bytes(names[-1]).decode() if names else ""
+    except (_BrokenError, UnicodeDecodeError):
+        raise WeightsError(f"{path}: not a caffemodel, or cut short") from None
+
+
 def read(path):
     """The layers of the caffemodel `path` that hold blobs, in the file's order; blobs keep the file's shapes.
 
     Old files give every blob four dimensions: a bias of n is (1, 1, 1, n). Raises WeightsError for a file that is
     missing, no caffemodel, cut short, or without weights, and for one of the oldest (V0) format.
     """
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    data = _bytes(path)
     try:
         layers = [
             _layer(value, old=number == _OLD_LAYER)
@@ -66,6 +71,15 @@ def read(path):
     if unnamed := sum(not layer.name for layer in layers):
         raise WeightsError(f"{path}: {unnamed} layers have no name; the oldest (V0) format is not read")
     return layers
+
+
+def _bytes(path):
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def write(path, layers, name=""):

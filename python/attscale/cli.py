@@ -43,8 +43,27 @@ def add_net_arguments(arguments, *, weights_required, name_required=True):
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
 
 
+def add_device_arguments(arguments):
+    """--device and --gpu, for commands that run a net on one device; `gpus_of` reads them."""
+    device = default_device()
+    arguments.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
+    arguments.add_argument("--gpu", metavar="N", type=seed, help="--device gpu, and which one (default: 0)")
+
+
+def default_device():
+    """What the containers set, where the GPU is the default; else the CPU."""
+    return os.environ.get("ATTSCALE_DEVICE", "cpu")
+
+
+def gpus_of(arguments):
+    """The GPUs to use, for `attscale.device.choose`: one or none."""
+    if arguments.gpu is not None:
+        return (arguments.gpu,)
+    return (0,) if arguments.device == "gpu" else ()
+
+
 def seed(text):
-    """An int of at least 0, for argparse."""
+    """An int of at least 0, for argparse: a seed, the number of a GPU."""
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text}, expected at least 0")

@@ -1,8 +1,10 @@
 """The fully connected CRF of Kraehenbuehl and Koltun over score maps, by pydensecrf, with the release's parameters."""
 
 import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import itertools
+import math
 import multiprocessing
 import os
 from pathlib import Path
@@ -10,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pydensecrf.densecrf as dcrf
 
-from attscale import metrics, scores
+from attscale import inventory, metrics, scores
 from attscale.data.images import read_image, write_label
 from attscale.data.samples import load_pair
-from attscale.errors import DataError
+from attscale.errors import DataError, UserError
+
+KIND = "crf"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,9 +32,10 @@ class CrfOptions:
     iterations: int = 10
 
     def __post_init__(self):
-        for name in ("bi_xy", "bi_rgb", "pos_xy", "iterations"):
-            if getattr(self, name) <= 0:
-                raise DataError(f"the CRF's {name} is {getattr(self, name)}, expected more than 0")
+        for name, value in dataclasses.asdict(self).items():
+            weight = name in ("bi_w", "pos_w")  # 0 leaves the kernel out
+            if not (math.isfinite(value) and (value > 0 or (weight and value == 0))):
+                raise DataError(f"the CRF's {name} is {value}, expected {'at least' if weight else 'more than'} 0")
 
 
 def _of(bi_w, bi_xy, bi_rgb):
@@ -91,31 +96,46 @@ def apply(image, maps, options):
     return np.array(crf.inference(options.iterations), np.float32).reshape(classes, height, width)
 
 
-def label(image_path, score_path, classes, options):
-    """The label map (H, W) uint8 of an image, from its score map on disk. Raises DataError that names the files."""
+def label(image_path, score_path, classes, options, oriented=False):
+    """The label map (H, W) uint8 of an image, from its score map on disk. Raises DataError that names the files.
+
+    oriented: turn the image as its EXIF tag says, where that was done for the scores.
+    """
     maps = scores.read(score_path)
     if maps.shape[0] != classes:
         raise DataError(f"{score_path}: has {maps.shape[0]} classes, expected {classes}")
     try:
-        return apply(read_image(image_path), maps, options).argmax(axis=0).astype(np.uint8)
+        return apply(read_image(image_path, oriented=oriented), maps, options).argmax(axis=0).astype(np.uint8)
     except DataError as error:
         raise DataError(f"{score_path}: {error}" if str(image_path) not in str(error) else str(error)) from None
 
 
-def run(pairs, folder, classes, options, *, processes=None, progress=iter):
+def run(pairs, folder, classes, options, *, made_by, oriented=False, processes=None, progress=iter):
     """Writes `<id>.png` into `folder` for every (image, score map) pair that has none there; returns how many.
 
-    One process a core, or as many as said. The first bad file raises DataError; what was finished is kept.
+    made_by: JSON values that are recorded with the options; results of others, or of other images and scores, are
+    refused. One process a core, or as many as said. The first bad file raises DataError; what was finished is kept.
     """
-    missing = [pair for pair in pairs if not Path(folder, f"{Path(pair[0]).stem}.png").exists()]
-    jobs = [(*pair, classes, options, folder) for pair in missing]
-    for _ in progress(in_processes(_write, jobs, processes)):
-        pass
+    made_by = {**made_by, **dataclasses.asdict(options), "oriented": oriented}
+    kept = inventory.Inventory(folder, KIND, made_by)
+    digests = {pair: inventory.digest(*(path for path in pair if Path(path).exists())) for pair in pairs}
+    missing = [pair for pair in pairs if not _has(kept, folder, pair, digests[pair])]
+    jobs = [(*pair, classes, options, oriented, folder) for pair in missing]
+    for pair, _ in zip(missing, progress(in_processes(_write, jobs, processes)), strict=True):
+        kept.add(_name(pair), digests[pair])
     return len(missing)
 
 
-def _write(image_path, score_path, classes, options, folder):
-    write_label(Path(folder, f"{Path(image_path).stem}.png"), label(image_path, score_path, classes, options))
+def _name(pair):
+    return Path(pair[0]).stem
+
+
+def _has(kept, folder, pair, digest):
+    return Path(folder, f"{_name(pair)}.png").exists() and kept.has(_name(pair), digest, pair[1])
+
+
+def _write(image_path, score_path, classes, options, oriented, folder):
+    write_label(Path(folder, f"{Path(image_path).stem}.png"), label(image_path, score_path, classes, options, oriented))
 
 
 def in_processes(function, jobs, processes=None):
@@ -127,6 +147,10 @@ def in_processes(function, jobs, processes=None):
         try:
             for future in futures:
                 yield future.result()
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError(
+                f"one of {processes} processes was killed, for want of memory perhaps: try --processes 1"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from attscale import metrics
 from attscale.data.images import check_label, read_label
-from attscale.data.lists import read_images
 from attscale.data.samples import load_pair
 from attscale.data.transforms import IGNORE
-from attscale.errors import DataError, UserError
+from attscale.errors import DataError
 
 
 @dataclasses.dataclass
@@ -78,28 +77,13 @@ def of_split(folder, pairs):
     return [(Path(folder, f"{image.stem}.png"), label) for image, label in pairs]
 
 
-def refuse_seen(row, dataset, data_root, split, source):
-    """Raises UserError if `source`, weights or predictions of `row`, has seen images of `split` in training.
-
-    The row's training list tells; and the release's train2_* models were trained on trainval_aug (original-release,
-    Traps).
-    """
-    if split == dataset.val and "train2" in Path(source).name:
-        raise UserError(f"{source}: by its name a release trained on trainval_aug, which has seen {split}")
-    trained_on = row.split or dataset.train
-    try:
-        seen = set(read_images(dataset, data_root, trained_on))
-    except DataError:  # without its list there is nothing to compare
-        return
-    if both := seen & set(read_images(dataset, data_root, split)):
-        raise UserError(
-            f"{row.name} is trained on {trained_on}, which has {len(both)} of the images of {split}: a score there "
-            "says nothing of new images (--although-seen computes it all the same)"
-        )
-
-
 def scores_of(matrix, classes):
-    """The scores of a confusion matrix, as JSON values; classes that never occur have null."""
+    """The scores of a confusion matrix, as JSON values; classes that never occur have null.
+
+    Raises DataError where no pixel has a class.
+    """
+    if not matrix.sum():
+        raise DataError("no pixel of the ground truth has a class: all are 255")
     ious = [None if np.isnan(iou) else float(iou) for iou in metrics.iou(matrix)]
     return {
         "mean_iou": metrics.mean_iou(matrix),
@@ -146,6 +130,13 @@ def by_size(objects):
     for size, weights in objects:
         bins.setdefault(int(np.floor(np.log2(size))), []).append(weights)
     return [(2**low, 2 ** (low + 1), len(bins[low]), np.mean(bins[low], axis=0)) for low in sorted(bins)]
+
+
+def check_instances(pairs):
+    """Raises DataError for the first (image, label) pair without an instance map beside its label."""
+    for _, label_path in pairs:
+        if not _instances_of(label_path).exists():
+            raise DataError(f"{_instances_of(label_path)}: no such label map, which --by-size needs")
 
 
 def _instances_of(label_path):

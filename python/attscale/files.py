@@ -36,6 +36,15 @@ def make_folder(path):
         raise UserError(f"{path}: cannot make this folder: {error.strerror}") from None
 
 
+def check_folder(path):
+    """Raises UserError where the folder `path` is not there and could not be made; makes nothing."""
+    path = Path(path)
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        why = "may not be written to" if nearest.is_dir() else "is not a folder"
+        raise UserError(f"{path}: cannot make this folder: {nearest} {why}")
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)

@@ -1,19 +1,19 @@
 """Predictions on disk: label maps, and on request scores and weight maps, an image at a time."""
 
-import hashlib
-import json
+import dataclasses
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from attscale import scores
+from attscale import device, inventory, provenance, runtime, scores
 from attscale.data.images import read_image, write_label
 from attscale.errors import DataError, UserError
-from attscale.files import make_folder, write_text
-from attscale.infer import averaged_scores
+from attscale.infer import Predictor, averaged_scores
 
-RECORD = "predictions.json"
+KIND = "predictions"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
@@ -39,97 +39,117 @@ def find_images(names):
     return found
 
 
-class Output:
-    """A folder of predictions: `<id>.png`, and on request `scores/<id>.npz` and `weight_maps/<id>.npz`.
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image to predict: its name in the results, what it is called in errors, its contents' digest, its pixels."""
 
-    What it was made by is recorded: results of other weights or options are refused, not mixed.
-    """
-
-    def __init__(self, folder, made_by, *, with_scores=False, with_weight_maps=False):
-        self.folder = Path(folder)
-        self._kinds = {"scores": with_scores, "weight_maps": with_weight_maps}
-        path = self.folder / RECORD
-        make_folder(self.folder)
-        try:
-            found = json.loads(path.read_text())
-        except FileNotFoundError:
-            write_text(path, json.dumps(made_by, indent=1) + "\n")
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read: {error}") from None
-        else:
-            if other := sorted(key for key in made_by if found.get(key) != made_by[key]):
-                raise UserError(
-                    f"{self.folder}: holds predictions with {other[0]} {found.get(other[0])}, not {made_by[other[0]]}; "
-                    "choose another --out"
-                )
-
-    def has(self, name):
-        """Whether everything asked for `name` is there."""
-        return all(path.exists() for path in self._paths(name).values())
-
-    def write(self, name, maps, weight_maps):
-        """Writes what was asked for; the label map last, so that it tells that the rest is there."""
-        paths = self._paths(name)
-        if "scores" in paths:
-            scores.write(paths["scores"], maps)
-        if "weight_maps" in paths and weight_maps is not None:
-            scores.write(paths["weight_maps"], weight_maps)
-        write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8))
-
-    def _paths(self, name):
-        kinds = {kind: self.folder / kind / f"{name}{scores.SUFFIX}" for kind, asked in self._kinds.items() if asked}
-        return {**kinds, "labels": self.folder / f"{name}.png"}
+    name: str
+    path: str
+    digest: Callable[[], str]
+    read: Callable[[], np.ndarray]  # (H, W, 3) uint8 BGR
 
 
-def made_by(row, weights_path, **options):
-    """What decides the predictions: the experiment, the weights' contents and the options."""
-    try:
-        with open(weights_path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{weights_path}: {error.strerror}") from None
-    return {"experiment": row.name, "weights_sha256": digest, **options}
-
-
-def predict(predictor, images, output, *, flip=False, scales=(1.0,), progress=iter):
-    """Predicts (name, BGR image or a function that reads it) into `output`; returns how many were not there yet."""
-    count = 0
-    for name, read in progress(images):
-        if output.has(name):
-            continue
-        image = read()
-        maps = averaged_scores(predictor, image, flip=flip, scales=scales)
-        weight_maps = predictor.weight_maps() if len(scales) == 1 and not flip else None
-        output.write(name, maps, weight_maps)
-        count += 1
-    return count
-
-
-def readers(paths, *, oriented):
-    """(name, function that reads it) for image files. oriented: turn them as their EXIF tag says.
+def files(paths, *, oriented):
+    """Sources of image files. oriented: turn them as their EXIF tag says.
 
     Those of a data set are not turned, for their label maps are not.
     """
-    return [(path.stem, lambda path=path: read_image(path, oriented=oriented)) for path in map(Path, paths)]
+    return [
+        Source(path.stem, str(path), partial(inventory.digest, path), partial(read_image, path, oriented=oriented))
+        for path in map(Path, paths)
+    ]
 
 
 def frames(path):
-    """The frames of a video, as (name, function that gives it). Raises DataError where none can be decoded."""
+    """Sources of a video's frames, in their order.
+
+    Raises DataError where none can be decoded, and at the end where the file announces more frames than it holds.
+    """
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such video")
     video = cv2.VideoCapture(str(path))
     try:
+        announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))  # 0 or less where the format does not say
         number = 0
         while True:
             done, frame = video.read()
             if not done:
                 break
             number += 1
-            yield f"frame_{number:06d}", lambda frame=frame: frame
-        if not number:
-            raise DataError(
-                f"{path}: not a video that can be decoded" if Path(path).exists() else f"{path}: no such video"
-            )
+            yield Source(f"frame_{number:06d}", f"{path}", lambda number=number: str(number), lambda frame=frame: frame)
     finally:
         video.release()
+    if not number:
+        raise DataError(f"{path}: not a video that can be decoded")
+    if number < announced:
+        raise DataError(f"{path}: only {number} of its {announced} frames can be decoded; is it cut short?")
+
+
+def digest_of_video(path):
+    """Its contents' digest. Raises DataError where there is no such video."""
+    try:
+        return inventory.digest(path)
+    except UserError:
+        raise DataError(f"{path}: no such video") from None
+
+
+class Output:
+    """A folder of predictions: `<id>.png`, and on request `scores/<id>.npz` and `weight_maps/<id>.npz`.
+
+    predictions.json says what they were made by, and predictions.jsonl of which images: others are refused.
+    """
+
+    def __init__(self, folder, made_by, notes=None, *, with_scores=False, with_weight_maps=False):
+        self.folder = Path(folder)
+        self._kinds = {"scores": with_scores, "weight_maps": with_weight_maps}
+        self._inventory = inventory.Inventory(folder, KIND, made_by, notes)
+
+    def has(self, source):
+        """Whether everything asked for the Source is there. Raises UserError where it is another image's."""
+        there = all(path.exists() for path in self._paths(source.name).values())
+        return there and self._inventory.has(source.name, source.digest(), source.path)
+
+    def write(self, source, maps, weight_maps):
+        """Writes what was asked for; the label map last, so that it tells that the rest is there."""
+        paths = self._paths(source.name)
+        if "scores" in paths:
+            scores.write(paths["scores"], maps)
+        if "weight_maps" in paths and weight_maps is not None:
+            scores.write(paths["weight_maps"], weight_maps)
+        write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8))
+        self._inventory.add(source.name, source.digest())
+
+    def _paths(self, name):
+        kinds = {kind: self.folder / kind / f"{name}{scores.SUFFIX}" for kind, asked in self._kinds.items() if asked}
+        return {**kinds, "labels": self.folder / f"{name}.png"}
+
+
+def output(folder, row, weights_path, *, with_scores=False, with_weight_maps=False, **options):
+    """The Output of a row's weights: experiment, the weights' contents and the options decide the predictions."""
+    made_by = {"experiment": row.name, "weights_sha256": inventory.digest(weights_path), **options}
+    kinds = {"with_scores": with_scores, "with_weight_maps": with_weight_maps}
+    return Output(folder, made_by, {"origin": provenance.of_weights(weights_path)}, **kinds)
+
+
+def predictor(row, weights_path, gpus, threads=None):
+    """A Predictor on the device chosen, after a look at what the weights are of. Raises UserError."""
+    provenance.check_weights(weights_path, row)
+    runtime.limit_threads(row, threads)
+    device.choose(gpus)
+    return Predictor(row, weights_path)
+
+
+def predict(predictor, images, output, *, flip=False, scales=(1.0,), progress=iter):
+    """Predicts Sources into `output`; returns how many were not there yet."""
+    count = 0
+    for source in progress(images):
+        if output.has(source):
+            continue
+        maps = averaged_scores(predictor, source.read(), flip=flip, scales=scales)
+        weight_maps = predictor.weight_maps() if len(scales) == 1 and not flip else None
+        output.write(source, maps, weight_maps)
+        count += 1
+    return count
 
 
 def frame_rate(path):

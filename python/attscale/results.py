@@ -20,6 +20,15 @@ ROW_OF |= dict.fromkeys(
 )
 
 
+#: How many images the paper's splits have (sections 4.1 to 4.3, VOC's readme): a score of fewer is another number.
+IMAGES = {
+    ("voc12", "val"): 1449,
+    ("voc12", "test"): 1456,
+    ("voc10_part", "val"): 1817,
+    ("coco", "val1500"): 1500,
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """One evaluation.json. Scores are shares from 0 to 1; None is for what was not measured or not recorded."""
@@ -36,6 +45,7 @@ class Result:
     attention_by_size: list[tuple] = ()  # (from, to, how many, weights of each scale)
     split: str | None = None
     crf: bool = False
+    although_seen: bool = False  # scored in spite of what it was trained on
     weights: str | None = None
     predictions: str | None = None
 
@@ -54,6 +64,8 @@ class Result:
     @property
     def seen(self):
         """Whether val was trained on: by the name of the row, of the weights or of the folder they came from."""
+        if self.although_seen:
+            return True
         if self.split == "test":
             return False
         sources = [Path(source) for source in (self.weights, self.predictions) if source]
@@ -98,7 +110,7 @@ def read(path):
         "matrix": get("matrix", lambda value: _matrix(value, len(iou)), None),
         "attention_by_size": get("attention_by_size", lambda value: _sizes(value, len(row.scales)), ()),
         **{key: get(key, _text, None) for key in ("split", "weights", "predictions")},
-        "crf": get("crf", _flag, False),
+        **{key: get(key, _flag, False) for key in ("crf", "although_seen")},
     }
     return Result(path=path, modified=path.stat().st_mtime, **result)
 
@@ -106,7 +118,8 @@ def read(path):
 def beside(cell, found):
     """The newest of the Results `found` that may stand beside the paper's `cell`; None: nobody measured it.
 
-    It is of the cell's row, scored on the cell's split, with CRF if the cell is; never of a net that has seen val.
+    It is of the cell's row, scored on all images of the cell's split, with CRF if the cell is; never of a net that has
+    seen val.
     """
     row = ROW_OF.get(cell)
     if row is None:
@@ -117,6 +130,7 @@ def beside(cell, found):
         for result in found
         if (result.experiment, result.split, result.crf) == (row.name, split, cell.crf)
         and not result.seen
+        and result.images == IMAGES[row.dataset, split]
         and result.score(cell.measure) is not None
     ]
     return max(fitting, key=lambda result: (result.modified, result.path), default=None)

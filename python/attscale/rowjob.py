@@ -69,17 +69,15 @@ def train(job):
 
 def predict(job):
     """Predicts this shard of the split that the row is scored on."""
-    from attscale import device, predict, runtime
+    from attscale import predict
     from attscale.data import lists
-    from attscale.infer import Predictor
 
     row, dataset, split = _scored_on(job)
     images = lists.read_images(dataset, job.data, split)[job.shard :: job.shards]
     weights = job.folder / runs.FINAL
-    output = predict.Output(job.folder / split, predict.made_by(row, weights))
-    runtime.limit_threads(row, job.threads)
-    device.choose((0,) if job.gpu else ())
-    predict.predict(Predictor(row, weights), predict.readers(images, oriented=False), output)
+    output = predict.output(job.folder / split, row, weights)
+    predictor = predict.predictor(row, weights, (0,) if job.gpu else (), job.threads)
+    predict.predict(predictor, predict.files(images, oriented=False), output)
 
 
 def evaluate(job):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import cv2
 
-from attscale import plots, predict
-from attscale.data.images import read_image
+from attscale import plots, predict, scores
+from attscale.data.images import read_image, read_label
 from attscale.data.samples import load_pair
 from attscale.errors import DataError, UserError
 from attscale.files import write_whole
@@ -39,6 +39,22 @@ def _row(predictor, baseline, image_path, label_path):
     return plots.SheetRow(image, labels, predictor.weight_maps())
 
 
+def before_and_after(path, chosen, refined, *, oriented=False):
+    """Writes a sheet of (image, score map, label map or None) paths: before the CRF, and after it, from `refined`.
+
+    oriented: turn the images as their EXIF tags say.
+    """
+    rows = []
+    for image_path, score_path, label_path in chosen:
+        labels = {
+            "ground truth": read_label(label_path) if label_path else None,
+            "before the CRF": scores.read(score_path).argmax(axis=0),
+            "after": read_label(Path(refined, f"{Path(image_path).stem}.png")),
+        }
+        rows.append(plots.SheetRow(read_image(image_path, oriented=oriented), labels, None))
+    plots.sheet(path, rows, ())
+
+
 def video(predictor, source, path, progress=iter):
     """Writes `source` with its label map laid over it and its weight maps beside it; returns how many frames.
 
@@ -52,8 +68,7 @@ def video(predictor, source, path, progress=iter):
         named = f"{temporary}{Path(path).suffix or '.mp4'}"  # OpenCV chooses the format by the suffix
         writer = None
         try:
-            for _, read in progress(predict.frames(source)):
-                image = read()
+            for image in (frame.read() for frame in progress(predict.frames(source))):
                 predictor.forward(image)
                 panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
                 if writer is None:

@@ -155,11 +155,15 @@ def _figure(path, alt):
 
 
 def crf(run):
-    pictures = run.images("crf*.png", "crf/crf*.png")
+    pictures = run.images("crf*.png", "crf/crf*.png", "crf/search.png")
     parts = [note(f"CRF: {NOT_RUN}.")] if not run.crf and not pictures else []
     if run.crf:
         parts.append(_before_and_after(run))
-    return join([*parts, *(_figure(path, f"{path.name} of {run.name}: before and after the CRF") for path in pictures)])
+    return join([*parts, *(_figure(path, f"{path.name} of {run.name}: {_crf_picture(path)}") for path in pictures)])
+
+
+def _crf_picture(path):
+    return "mean IOU by the CRF's parameters" if path.name == "search.png" else "before and after the CRF"
 
 
 def _before_and_after(run):
