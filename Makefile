@@ -30,9 +30,9 @@ $(DEMO)/final.caffemodel: | setup
 $(DEMO)/benchmark_crf.jsonl: | $(DEMO)/final.caffemodel
 	$(PYTHON) $(TOOLS)/benchmark.py crf --rounds 2 --out $(DEMO)
 
-# The Docker image, and .env: who owns the files, and the CPU where there is no NVIDIA driver.
+# The Docker image, and .env: who owns the files (under sudo, who called it), and the CPU where there is no NVIDIA driver.
 image:
-	[ -e .env ] || { echo "ATTSCALE_USER=$$(id -u):$$(id -g)"; [ -e /proc/driver/nvidia/version ] || cat docker/cpu.env; } > .env
+	[ -e .env ] || { echo "ATTSCALE_USER=$${SUDO_UID:-$$(id -u)}:$${SUDO_GID:-$$(id -g)}"; [ -e /proc/driver/nvidia/version ] || cat docker/cpu.env; } > .env
 	ATTSCALE_COMMIT=$$(git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null) docker compose build train
 
 test: setup
