@@ -118,11 +118,10 @@ def run(pairs, folder, classes, options, *, made_by, oriented=False, processes=N
     """
     made_by = {**made_by, **dataclasses.asdict(options), "oriented": oriented}
     kept = inventory.Inventory(folder, KIND, made_by)
-    digests = {pair: inventory.digest(*(path for path in pair if Path(path).exists())) for pair in pairs}
-    missing = [pair for pair in pairs if not _has(kept, folder, pair, digests[pair])]
+    missing = [pair for pair in pairs if not _has(kept, folder, pair)]
     jobs = [(*pair, classes, options, oriented, folder) for pair in missing]
     for pair, _ in zip(missing, progress(in_processes(_write, jobs, processes)), strict=True):
-        kept.add(_name(pair), digests[pair])
+        kept.add(_name(pair), inventory.digest(*pair))
     return len(missing)
 
 
@@ -130,8 +129,9 @@ def _name(pair):
     return Path(pair[0]).stem
 
 
-def _has(kept, folder, pair, digest):
-    return Path(folder, f"{_name(pair)}.png").exists() and kept.has(_name(pair), digest, pair[1])
+def _has(kept, folder, pair):
+    there = Path(folder, f"{_name(pair)}.png").exists()
+    return there and kept.has(_name(pair), inventory.digest(*pair), pair[1])
 
 
 def _write(image_path, score_path, classes, options, oriented, folder):
