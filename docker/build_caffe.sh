@@ -5,15 +5,21 @@
 #   CAFFE_SRC=~/caffe docker/build_caffe.sh   the same from a checkout of BVLC/caffe (it is copied, never changed)
 #   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
 #
+# Where none of DEVICE, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and source:
+# `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was made with,
+# when the patches, Python or NumPy are others. Where one of the four is set, the others have their defaults: DEVICE=cpu
+# alone asks for Debian's source on the CPU. A CAFFE_SRC that is set is built again when a file in it has changed.
+#
 # Environment:
 #   DEVICE        cpu (default) | cuda
 #   CAFFE_SRC     folder with the sources of BVLC Caffe, instead of Debian's source package
 #   CAFFE_MIRROR  Debian mirror that still carries the suite bullseye (default: the mirror this machine uses)
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
 #   PYTHON        interpreter that will import it; its NumPy headers are used (default: .venv/bin/python, else python3)
-#   CUDA_ARCH     architectures, for DEVICE=cuda (default: 35 50 60 70 80 90; the last also as PTX, for what comes after)
-#   CUDA_ROOT     another CUDA toolkit; then, too: CUDA_CXX its host compiler (default: g++), and if wanted CUDNN_ROOT and
-#                 NCCL_ROOT, folders with include/ and lib/
+#   CUDA_ARCH     architectures, for DEVICE=cuda (default: those of 35 50 60 70 80 90 that nvcc has; the last also as
+#                 PTX, for what comes after)
+#   CUDA_ROOT     another CUDA toolkit; then, too: CUDA_CXX its host compiler (default: g++), and if wanted CUDNN_ROOT
+#                 and NCCL_ROOT, folders with include/ and lib/ or lib64/, whose libraries are copied into the build
 #   JOBS          parallel compilations (default: all cores)
 #
 # A build that stops halfway leaves nothing under the prefix: the tree is made beside it, tried, and then renamed.
@@ -21,10 +27,14 @@ set -euo pipefail
 
 readonly DEBIAN_VERSION=1.0.0+git20180821.99bd997
 readonly TARBALL_SHA256=e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c
+readonly DEBIAN_FILES="\
+$TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
+c492f4893fc1ba1fb514b2d9b4763bc78dc93571ea24adc6e604eccbb93cdd64  caffe_$DEBIAN_VERSION-8.dsc
+07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
+readonly ARCHITECTURES="35 50 60 70 80 90"
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname "$here")
-device=${DEVICE:-cpu}
 prefix=$(realpath -m "${CAFFE_PREFIX:-$repo/build/caffe}")
 jobs=${JOBS:-$(nproc)}
 if [ -z "${PYTHON:-}" ]; then
@@ -35,9 +45,69 @@ fi
 say() { echo "caffe: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-case $device in cpu | cuda) ;; *) die "DEVICE is '$device', expected cpu or cuda" ;; esac
-[ -z "${CAFFE_SRC:-}" ] || [ -f "$CAFFE_SRC/src/caffe/net.cpp" ] ||
-  die "CAFFE_SRC=$CAFFE_SRC is not a checkout of BVLC/caffe: it has no src/caffe/net.cpp"
+# --- what is asked for, or else what is there -------------------------------------------------------------------------
+
+kept=    # yes, where the settings are those of the build under the prefix
+remedy=  # what to do where they can no longer be built
+
+# Field of the record under the prefix -> its value.
+recorded() { sed -n "s/^$1: //p" "$prefix/BUILD"; }
+
+# Takes the settings of the build under the prefix, whether or not they can still be built.
+recall() {
+  local source recorded_device
+  source=$(recorded source)
+  recorded_device=$(recorded device)
+  kept=yes
+  remedy="; so $prefix cannot be built again as it was: set DEVICE, and CAFFE_SRC or CUDA_ROOT if wanted"
+  DEVICE=${recorded_device%% *}
+  if [[ $source =~ ^(/.*)\ ([0-9a-f]{40}|no git)(\ sha256 [0-9a-f]{64})?$ ]]; then
+    CAFFE_SRC=${BASH_REMATCH[1]}
+  elif [[ $source != "Debian caffe "* ]]; then
+    die "$prefix/BUILD has the source '$source', expected a folder or Debian's package$remedy"
+  fi
+  [ "$recorded_device" != cpu ] || return 0
+  [[ $recorded_device =~ ^cuda\ (.*),\ architectures\ ([0-9 ]+)(,\ compiler\ (.*))?,\ cuDNN\ (.*),\ NCCL\ (.*)$ ]] ||
+    die "$prefix/BUILD has the device '$recorded_device', expected cpu, or cuda and its settings$remedy"
+  CUDA_ARCH=${BASH_REMATCH[2]}
+  [[ ${BASH_REMATCH[1]} != /* ]] || CUDA_ROOT=${BASH_REMATCH[1]}
+  CUDA_CXX=${CUDA_CXX:-${BASH_REMATCH[4]}}
+  [[ ${BASH_REMATCH[5]} != /* ]] || CUDNN_ROOT=${CUDNN_ROOT:-${BASH_REMATCH[5]}}
+  [[ ${BASH_REMATCH[6]} != /* ]] || NCCL_ROOT=${NCCL_ROOT:-${BASH_REMATCH[6]}}
+}
+if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then recall; fi
+device=${DEVICE:-cpu}
+
+# Folder and name of a library -> the file that is linked, of lib/ or lib64/, with or without a version; fails without.
+library() {
+  local file
+  for file in "$1"/lib/"$2".so "$1"/lib64/"$2".so "$1"/lib/"$2".so.[0-9]* "$1"/lib64/"$2".so.[0-9]*; do
+    [ ! -f "$file" ] || { echo "$file"; return; }
+  done
+  return 1
+}
+
+# Variable, header and library -> stops where the variable names a folder that lacks one of them.
+check_companion() {
+  local folder=${!1:-}
+  [ -n "$folder" ] || return 0
+  [ -f "$folder/include/$2" ] || die "$1=$folder has no include/$2$remedy"
+  library "$folder" "$3" >/dev/null || die "$1=$folder has no $3.so, nor $3.so.N, in lib/ or lib64/$remedy"
+}
+
+check_settings() {
+  case $device in cpu | cuda) ;; *) die "DEVICE is '$device', expected cpu or cuda$remedy" ;; esac
+  [ -z "${CAFFE_SRC:-}" ] || [ -f "$CAFFE_SRC/src/caffe/net.cpp" ] ||
+    die "CAFFE_SRC=$CAFFE_SRC is not a checkout of BVLC/caffe: it has no src/caffe/net.cpp$remedy"
+  [ -z "${CUDA_ARCH:-}" ] || [[ "$CUDA_ARCH" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] ||
+    die "CUDA_ARCH is '$CUDA_ARCH', expected numbers such as '70 80 90'$remedy"
+  [ "$device" = cuda ] || return 0
+  [ -z "${CUDA_ROOT:-}" ] || [ -x "$CUDA_ROOT/bin/nvcc" ] ||
+    die "CUDA_ROOT=$CUDA_ROOT is not a CUDA toolkit: it has no bin/nvcc$remedy"
+  check_companion CUDNN_ROOT cudnn.h libcudnn
+  check_companion NCCL_ROOT nccl.h libnccl
+}
+[ -n "$kept" ] || check_settings
 
 # --- system packages ----------------------------------------------------------------------------------------------
 
@@ -52,25 +122,68 @@ if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidi
 
 numpy=$("$PYTHON" -c 'import sys, numpy; print(f"python {sys.version_info[0]}.{sys.version_info[1]}, numpy {numpy.__version__}")') ||
   die "$PYTHON cannot import numpy, whose headers pycaffe is built against: run 'make setup', or set PYTHON"
-if [ -n "${CAFFE_SRC:-}" ]; then
-  origin="$(realpath "$CAFFE_SRC") $(git -C "$CAFFE_SRC" rev-parse HEAD 2>/dev/null || echo 'no git')"
-else
-  origin="Debian caffe $DEBIAN_VERSION sha256 $TARBALL_SHA256"
+debian="Debian caffe $DEBIAN_VERSION sha256 $TARBALL_SHA256"
+ours=$(
+  echo "for: $numpy"
+  (cd "$here/patches" && sha256sum ./*.patch) | sed 's/^/patch: /'
+)
+if [ -n "$kept" ]; then
+  if [ "$(grep -E '^(for|patch): ' "$prefix/BUILD")" = "$ours" ] &&
+    { [ -n "${CAFFE_SRC:-}" ] || [ "$(recorded source)" = "$debian" ]; }; then
+    say "already built in $prefix (device $device)"
+    exit 0
+  fi
+  check_settings
+  say "the patches, Python, NumPy or Debian's source are not those of the build in $prefix: building it again as it was"
 fi
-archs=${CUDA_ARCH:-35 50 60 70 80 90}
-[[ "$archs" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] || die "CUDA_ARCH is '$archs', expected numbers such as '70 80 90'"
+
+# The files of the checkout that are built, as an archive; options of tar may follow.
+checkout() { tar -C "$CAFFE_SRC" --exclude=./build --exclude=./.git "$@" -cf - .; }
+
+if [ -n "${CAFFE_SRC:-}" ]; then
+  CAFFE_SRC=$(realpath "$CAFFE_SRC")
+  content=$(checkout --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner | sha256sum | cut -d' ' -f1)
+  origin="$CAFFE_SRC $(git -C "$CAFFE_SRC" rev-parse HEAD 2>/dev/null || echo 'no git') sha256 $content"
+else
+  origin=$debian
+fi
+
+# Those of the default architectures that the toolkit's compiler has: CUDA 12 begins at 50, CUDA 13 at 75.
+supported() {
+  local list arch found=()
+  list=$("$CUDA_ROOT/bin/nvcc" --list-gpu-arch) ||
+    die "$CUDA_ROOT/bin/nvcc does not list its architectures (--list-gpu-arch): name them with CUDA_ARCH="
+  for arch in $ARCHITECTURES; do
+    ! grep -qx "compute_$arch" <<<"$list" || found+=("$arch")
+  done
+  [ ${#found[@]} -gt 0 ] ||
+    die "$CUDA_ROOT/bin/nvcc has none of the architectures $ARCHITECTURES: name others with CUDA_ARCH="
+  echo "${found[*]}"
+}
 cuda=
 if [ "$device" = cuda ]; then
   others=none
-  [ -n "${CUDA_ROOT:-}" ] || others="of NVIDIA's wheels"
-  cuda="${CUDA_ROOT:-11.8}, architectures $archs, cuDNN ${CUDNN_ROOT:-$others}, NCCL ${NCCL_ROOT:-$others}"
+  host=${CUDA_CXX:-/usr/bin/g++-11}
+  archs=${CUDA_ARCH:-$ARCHITECTURES}
+  if [ -n "${CUDA_ROOT:-}" ]; then
+    CUDA_ROOT=$(realpath "$CUDA_ROOT")
+    host=${CUDA_CXX:-$(command -v g++)}
+    [ -n "${CUDA_ARCH:-}" ] || archs=$(supported)
+    [ -n "${CUDA_ARCH:-}" ] || [ "$archs" = "$ARCHITECTURES" ] ||
+      say "of the architectures $ARCHITECTURES, $CUDA_ROOT/bin/nvcc has $archs: those are built"
+  else
+    others="of NVIDIA's wheels"
+  fi
+  [ -z "${CUDNN_ROOT:-}" ] || CUDNN_ROOT=$(realpath "$CUDNN_ROOT")
+  [ -z "${NCCL_ROOT:-}" ] || NCCL_ROOT=$(realpath "$NCCL_ROOT")
+  cuda="${CUDA_ROOT:-11.8}, architectures $archs, compiler $host"
+  cuda+=", cuDNN ${CUDNN_ROOT:-$others}, NCCL ${NCCL_ROOT:-$others}"
 fi
 # Everything that goes into the result; a build whose record differs is built again.
 record=$(
   echo "source: $origin"
   echo "device: $device${cuda:+ $cuda}"
-  echo "for: $numpy"
-  (cd "$here/patches" && sha256sum ./*.patch) | sed 's/^/patch: /'
+  echo "$ours"
 )
 if [ -f "$prefix/BUILD" ] && [ "$(cat "$prefix/BUILD")" = "$record" ]; then
   say "already built in $prefix"
@@ -88,10 +201,9 @@ log=$work/log
 : >"$log"
 
 fetch_debian_source() {
-  local dir=$repo/build/caffe-source tarball  # kept: the next build needs no network
+  local dir=$repo/build/caffe-source wrong  # kept: the next build needs no network
   mkdir -p "$dir/lists/partial"
-  tarball=$dir/caffe_$DEBIAN_VERSION.orig.tar.gz
-  if ! echo "$TARBALL_SHA256  $tarball" | sha256sum --check --status 2>/dev/null; then
+  if ! (cd "$dir" && sha256sum --check --status <<<"$DEBIAN_FILES" 2>/dev/null); then
     local mirror=${CAFFE_MIRROR:-} opts
     [ -n "$mirror" ] || mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
     [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; exit } }' /etc/apt/sources.list 2>/dev/null || true)
@@ -107,8 +219,8 @@ fetch_debian_source() {
       tail -n 3 "$log" >&2
       die "$mirror does not deliver the source of caffe from bullseye: name another mirror with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
     }
-    echo "$TARBALL_SHA256  $tarball" | sha256sum --check --status ||
-      die "$tarball has sha256 $(sha256sum "$tarball" | cut -d' ' -f1), expected $TARBALL_SHA256"
+    wrong=$(cd "$dir" && LC_ALL=C sha256sum --check --quiet <<<"$DEBIAN_FILES" 2>/dev/null) ||
+      die "$mirror delivers other files than expected, by their sha256, into $dir: ${wrong//$'\n'/, }"
   fi
   dpkg-source -x "$dir"/caffe_"$DEBIAN_VERSION"-8.dsc "$work/src" >>"$log" 2>&1 ||
     { tail -n 3 "$log" >&2; die "the source package in $dir does not unpack: delete that folder and try again"; }
@@ -117,7 +229,7 @@ fetch_debian_source() {
 if [ -n "${CAFFE_SRC:-}" ]; then
   say "copying $CAFFE_SRC"
   mkdir "$work/src"
-  tar -C "$CAFFE_SRC" --exclude=./build --exclude=./.git -cf - . | tar -C "$work/src" -xf -
+  checkout | tar -C "$work/src" -xf -
 else
   fetch_debian_source
 fi
@@ -164,12 +276,9 @@ options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=O
 if [ "$device" = cpu ]; then
   options+=(-DCPU_ONLY=ON)
 else
-  host=${CUDA_CXX:-/usr/bin/g++-11}
-  [ -z "${CUDA_ROOT:-}" ] || host=${CUDA_CXX:-$(command -v g++)}
   options+=(-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=$archs" "-DCUDA_ARCH_PTX=${archs##* }"
     "-DCUDA_HOST_COMPILER=$host")
   [ -z "${CUDA_ROOT:-}" ] || options+=("-DCUDA_TOOLKIT_ROOT_DIR=$CUDA_ROOT")
-  library() { find "$1/lib" -maxdepth 1 -name "$2.so*" | sort | head -n 1; }
   if [ -n "$cudnn_root" ]; then
     options+=(-DUSE_CUDNN=ON "-DCUDNN_INCLUDE=$cudnn_root/include" "-DCUDNN_LIBRARY=$(library "$cudnn_root" libcudnn)")
   else
@@ -206,12 +315,26 @@ cp -r "$work/src/python/caffe" "$new/python/caffe"
 rm -rf "$new/python/caffe/_caffe.so" "$new/python/caffe/_caffe.cpp" "$new/python/caffe/test" "$new/python/caffe/imagenet"
 cp "$work/build/lib/_caffe.so" "$new/python/caffe/_caffe.so"
 cp "$work/src/src/caffe/proto/caffe.proto" "$work/src/LICENSE" "$new/"
-for library in "$cudnn_root"/lib/libcudnn{,_ops_infer,_ops_train,_cnn_infer,_cnn_train}.so.8 "$nccl_root"/lib/libnccl.so.2; do
-  [ ! -f "$library" ] || cp "$library" "$new/lib/"
-done
+# Copies a linked library, under the name by which it is loaded, and the parts that it loads itself: libcudnn.so.9 has
+# libcudnn_ops.so.9 and others.
+copy_companion() {
+  local linked=$1 name part
+  name=$(patchelf --print-soname "$linked")
+  cp "$linked" "$new/lib/$name"
+  for part in "$(dirname "$linked")/${name%%.so.*}"_*.so."${name##*.so.}"; do
+    case $part in *_adv_infer.so.8 | *_adv_train.so.8) continue ;; esac # recurrent nets, 240 MB that Caffe never calls
+    [ ! -f "$part" ] || cp "$part" "$new/lib/"
+  done
+}
+if [ "$device" = cuda ]; then
+  [ -z "$cudnn_root" ] || copy_companion "$(library "$cudnn_root" libcudnn)"
+  [ -z "$nccl_root" ] || copy_companion "$(library "$nccl_root" libnccl)"
+fi
 # The libraries find each other by place, so that the whole folder can be moved or copied into an image.
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
-patchelf --set-rpath '$ORIGIN'"${CUDA_ROOT:+:$CUDA_ROOT/lib64}" "$(realpath "$new/lib/libcaffe.so")"
+rpath='$ORIGIN'
+if [ "$device" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then rpath+=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
+patchelf --set-rpath "$rpath" "$(realpath "$new/lib/libcaffe.so")"
 # shellcheck disable=SC2016
 patchelf --set-rpath '$ORIGIN/../lib' "$new/bin/caffe"
 # shellcheck disable=SC2016

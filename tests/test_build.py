@@ -1,77 +1,347 @@
-"""docker/build_caffe.sh: what is built is reused, what fails leaves nothing that looks built."""
+"""docker/build_caffe.sh: what is built is reused and stays what it is; what fails leaves nothing that looks built."""
 
+import hashlib
 import os
+import re
+import shutil
+import signal
 import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from conftest import REPO
 
 SCRIPT = REPO / "docker" / "build_caffe.sh"
+SETTINGS = ("DEVICE", "CAFFE_SRC", "CAFFE_PREFIX", "CUDA_ARCH", "CUDA_ROOT", "CUDA_CXX", "CUDNN_ROOT", "NCCL_ROOT")
+CLEAN = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+
+NVCC = """#!/bin/sh
+[ "$1" = --list-gpu-arch ] && printf 'compute_%s\\n' 75 80 86 90 100
+"""
+# They stand for cmake and make: settings are noted, and what is "compiled" is the Caffe that is here.
+CMAKE = """#!/bin/sh
+printf '%s\\n' "$@" >"$NOTES"
+while [ "$1" != -B ]; do shift; done
+mkdir -p "$2/lib" "$2/tools"
+"""
+MAKE = f"""#!/bin/sh
+cp -P {REPO}/build/caffe/lib/libcaffe.so* {REPO}/build/caffe/python/caffe/_caffe.so "$2/lib/"
+cp {REPO}/build/caffe/bin/caffe "$2/tools/caffe"
+"""
 
 
-def build(**environment):
+def write(path, content, mode=0o644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    path.chmod(mode)
+    return path
+
+
+def run(script, **environment):
     return subprocess.run(
-        [SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, cwd=REPO
+        [script], env={**CLEAN, **environment}, capture_output=True, text=True, timeout=300, cwd=script.parent
     )
 
 
+class Workshop:
+    """A copy of the recipe with one patch of its own, and quick tools: all else is the real one."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.script = folder / "repo/docker/build_caffe.sh"
+        self.prefix = folder / "repo/build/caffe"
+        self.record = self.prefix / "BUILD"
+        self.patch = write(
+            self.script.parent / "patches/0001-a.patch", "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-old\n+new\n"
+        )
+        shutil.copy(SCRIPT, self.script)
+        write(self.script.parent / "apt_install.sh", "#!/bin/sh\n", 0o755)
+        write(folder / "bin/cmake", CMAKE, 0o755)
+        write(folder / "bin/make", MAKE, 0o755)
+        write(folder / "bin/apt-get", "#!/bin/sh\nexit 1\n", 0o755)  # a mirror that does not answer
+
+    def build(self, **environment):
+        paths = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHON": sys.executable}
+        return run(self.script, **paths, NOTES=str(self.folder / "notes"), CAFFE_MIRROR="http://nowhere", **environment)
+
+    def source(self, name="source"):
+        """A checkout without git, of what the recipe takes from one."""
+        source = self.folder / name
+        write(source / "src/caffe/net.cpp", "int main() {}\n")
+        write(source / "a.txt", "old\n")
+        write(source / "LICENSE", "BSD\n")
+        (source / "src/caffe/proto").mkdir()
+        shutil.copy(REPO / "build/caffe/caffe.proto", source / "src/caffe/proto")
+        shutil.copytree(REPO / "build/caffe/python/caffe", source / "python/caffe")
+        return source
+
+    def options(self):
+        return (self.folder / "notes").read_text().splitlines()
+
+
 @pytest.fixture
-def source(tmp_path):
-    """Just enough of a checkout to begin a build: it cannot succeed."""
-    for name, content in (
-        ("src/caffe/net.cpp", "int main() {}\n"),
-        ("src/caffe/util/io.cpp", "  coded_input->SetTotalBytesLimit(kProtoReadBytesLimit, 536870912);\n"),
-        ("CMakeLists.txt", 'message(FATAL_ERROR "Error: nothing to see here")\n'),
-    ):
-        path = tmp_path / "caffe" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return tmp_path / "caffe"
+def workshop(tmp_path):
+    return Workshop(tmp_path)
+
+
+def failure(done):
+    """The one line with which a build stops before it has begun."""
+    assert done.returncode == 1, done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
 
 
 def test_a_finished_build_is_reused():
-    done = build()
+    done = run(SCRIPT)
     assert done.returncode == 0, done.stderr
     assert "already built" in done.stderr
 
 
-def test_a_build_that_fails_leaves_nothing(source, tmp_path):
-    done = build(CAFFE_SRC=str(source), CAFFE_PREFIX=str(tmp_path / "out"))
+def test_a_build_of_a_checkout_is_kept_where_nothing_is_asked_for(workshop):
+    source = workshop.source()
+    done = workshop.build(CAFFE_SRC=str(source))
+    assert done.returncode == 0, done.stderr
+    assert f"built in {workshop.prefix}" in done.stderr
+    record = workshop.record.read_text()
+    assert record.startswith(f"source: {source} no git sha256 ")
+
+    (source / "a.txt").write_text("changed since\n")
+    done = workshop.build()
+    assert done.returncode == 0, done.stderr
+    assert "already built" in done.stderr
+    assert workshop.record.read_text() == record
+
+    done = workshop.build(DEVICE="cpu")  # which asks for Debian's source
     assert done.returncode == 1
-    assert not (tmp_path / "out").exists()
-    assert done.stderr.startswith("caffe: copying ")
-    assert "does not apply" in done.stderr.splitlines()[-1]
-    assert not list(tmp_path.glob("caffe/*.rej"))  # the checkout is copied, never changed
+    assert "fetching Debian's source package" in done.stderr
+    assert workshop.record.read_text() == record
+
+
+def test_a_kept_build_is_made_again_as_it_was_for_other_patches(workshop):
+    source = workshop.source()
+    assert workshop.build(CAFFE_SRC=str(source)).returncode == 0
+    before = workshop.record.read_text().splitlines()
+
+    workshop.patch.write_text("A comment.\n\n" + workshop.patch.read_text())
+    done = workshop.build()
+    assert done.returncode == 0, done.stderr
+    assert f"caffe: copying {source}" in done.stderr
+    after = workshop.record.read_text().splitlines()
+    assert after[:-1] == before[:-1]  # source, device, NumPy
+    assert after[-1] != before[-1]  # the patch
+
+    workshop.patch.write_text("Another.\n\n" + workshop.patch.read_text())
+    shutil.rmtree(source)
+    said = failure(workshop.build())
+    assert f"CAFFE_SRC={source} is not a checkout" in said
+    assert "set DEVICE, and CAFFE_SRC or CUDA_ROOT" in said
+    assert workshop.record.read_text().splitlines() == after
+
+
+def test_a_cuda_build_is_kept_and_made_again_with_its_settings(workshop):
+    source = workshop.source()
+    toolkit = write(workshop.folder / "cuda 12/bin/nvcc", NVCC, 0o755).parent.parent
+    settings = {"DEVICE": "cuda", "CUDA_ROOT": str(toolkit), "CUDA_ARCH": "70 80", "CUDA_CXX": "/usr/bin/c++"}
+    done = workshop.build(CAFFE_SRC=str(source), **settings)
+    assert done.returncode == 0, done.stderr
+    device = f"device: cuda {toolkit}, architectures 70 80, compiler /usr/bin/c++, cuDNN none, NCCL none"
+    assert workshop.record.read_text().splitlines()[1] == device
+    options = workshop.options()
+
+    assert "already built" in workshop.build().stderr
+    assert "already built" in workshop.build(CAFFE_SRC=str(source), **settings).stderr
+
+    workshop.patch.write_text("A comment.\n\n" + workshop.patch.read_text())
+    done = workshop.build()
+    assert done.returncode == 0, done.stderr
+    assert workshop.record.read_text().splitlines()[1] == device
+    assert workshop.options() == options
+
+    workshop.patch.write_text("Another.\n\n" + workshop.patch.read_text())
+    shutil.rmtree(toolkit)
+    said = failure(workshop.build())
+    assert f"CUDA_ROOT={toolkit} is not a CUDA toolkit: it has no bin/nvcc; so {workshop.prefix} cannot" in said
+
+
+def test_what_a_debian_build_was_made_of_is_compared_still(workshop):
+    assert workshop.build(CAFFE_SRC=str(workshop.source())).returncode == 0
+    lines = workshop.record.read_text().splitlines()
+    version = re.search(r"DEBIAN_VERSION=(\S+)", SCRIPT.read_text())[1]
+    pin = re.search(r"TARBALL_SHA256=(\S+)", SCRIPT.read_text())[1]
+    for sha256, said in ((pin, "already built"), ("0" * 64, "fetching Debian's source package")):
+        lines[0] = f"source: Debian caffe {version} sha256 {sha256}"
+        lines[1] = "device: cuda 11.8, architectures 70, cuDNN of NVIDIA's wheels, NCCL of NVIDIA's wheels"
+        workshop.record.write_text("\n".join(lines) + "\n")
+        assert said in workshop.build().stderr
+
+
+def test_a_record_that_says_nothing_is_named(workshop):
+    for record in ("", "source: Debian caffe 1\ndevice: tpu\n"):
+        write(workshop.record, record)
+        assert f"{workshop.record} has the " in failure(workshop.build())
+
+
+def test_an_edited_checkout_is_built_again(workshop):
+    source = workshop.source()
+    settings = {"CAFFE_SRC": str(source)}
+    assert workshop.build(**settings).returncode == 0
+    first = workshop.record.read_text()
+
+    (source / "src/caffe/net.cpp").touch()
+    write(source / "build/out.o", "what a build in the checkout leaves is not its source")
+    write(source / ".git/index", "nor is what git keeps")
+    assert "already built" in workshop.build(**settings).stderr
+
+    (source / "src/caffe/net.cpp").write_text("int main() { return 1; }\n")
+    done = workshop.build(**settings)
+    assert done.returncode == 0, done.stderr
+    assert "already built" not in done.stderr
+    assert workshop.record.read_text() != first
+
+
+def test_debians_source_is_fetched_unless_all_of_it_is_there(workshop):
+    """The files' content is made up, and so are the sha256 that the copy of the recipe expects of them."""
+    folder = workshop.folder / "repo/build/caffe-source"
+    version = re.search(r"DEBIAN_VERSION=(\S+)", SCRIPT.read_text())[1]
+    names = [f"caffe_{version}{end}" for end in (".orig.tar.gz", "-8.dsc", "-8.debian.tar.xz")]
+    script = workshop.script.read_text()
+    for name in names:
+        write(folder / name, name)
+        script, found = re.subn(
+            rf"[0-9a-f]{{64}}(?=  {re.escape(name.replace(version, '$DEBIAN_VERSION'))})",
+            hashlib.sha256(name.encode()).hexdigest(),
+            script.replace("$TARBALL_SHA256  ", "0" * 64 + "  "),
+        )
+        assert found == 1
+    workshop.script.write_text(script)
+
+    done = workshop.build()
+    assert "does not unpack" in done.stderr  # all are there, and no source package
+    assert "fetching" not in done.stderr
+    for name in names:
+        for lack in (lambda path: path.unlink(), lambda path: path.write_text("half")):
+            lack(folder / name)
+            done = workshop.build()
+            assert "fetching Debian's source package" in done.stderr
+            assert "http://nowhere does not deliver the source of caffe" in done.stderr.splitlines()[-1]
+            for each in names:
+                write(folder / each, each)
+
+
+def shared_library(path, soname):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["g++", "-shared", "-x", "c++", "/dev/null", f"-Wl,-soname,{soname}", "-o", path], check=True)
+
+
+@pytest.fixture
+def toolkit(workshop):
+    """A folder that is a CUDA toolkit as far as the recipe looks, whose compiler begins at 75."""
+    return write(workshop.folder / "cuda/bin/nvcc", NVCC, 0o755).parent.parent
+
+
+def test_another_toolkit_gets_the_architectures_that_its_compiler_has(workshop, toolkit):
+    done = workshop.build(CAFFE_SRC=str(workshop.source()), DEVICE="cuda", CUDA_ROOT=str(toolkit))
+    assert done.returncode == 0, done.stderr
+    assert f"of the architectures 35 50 60 70 80 90, {toolkit}/bin/nvcc has 80 90" in done.stderr
+    assert "-DCUDA_ARCH_BIN=80 90" in workshop.options()
+    assert "-DCUDA_ARCH_PTX=90" in workshop.options()
+
+    write(toolkit / "bin/nvcc", "#!/bin/sh\necho compute_200\n", 0o755)
+    done = workshop.build(CAFFE_SRC=str(workshop.source("other")), DEVICE="cuda", CUDA_ROOT=str(toolkit))
+    assert "has none of the architectures 35 50 60 70 80 90: name others with CUDA_ARCH=" in failure(done)
+
+
+@pytest.mark.parametrize("folder", ["lib", "lib64"])
+def test_the_libraries_of_other_folders_are_in_the_build(workshop, toolkit, folder):
+    cudnn, nccl = workshop.folder / "cudnn", workshop.folder / "nccl"
+    settings = {"CAFFE_SRC": str(workshop.source()), "DEVICE": "cuda", "CUDA_ROOT": str(toolkit)}
+    settings |= {"CUDNN_ROOT": str(cudnn), "NCCL_ROOT": str(nccl), "CUDA_ARCH": "90"}
+    cudnn.mkdir()
+    assert f"CUDNN_ROOT={cudnn} has no include/cudnn.h" in failure(workshop.build(**settings))
+    write(cudnn / "include/cudnn.h", "")
+    assert f"CUDNN_ROOT={cudnn} has no libcudnn.so, nor libcudnn.so.N, in lib/ or lib64/" in failure(
+        workshop.build(**settings)
+    )
+    for name in ("libcudnn.so.9", "libcudnn_ops.so.9", "libcudnn_adv.so.9"):
+        shared_library(cudnn / folder / name, name)
+    write(nccl / "include/nccl.h", "")
+    assert f"NCCL_ROOT={nccl} has no libnccl.so" in failure(workshop.build(**settings))
+    shared_library(nccl / folder / "libnccl.so.2.99", "libnccl.so.2")
+
+    done = workshop.build(**settings)
+    assert done.returncode == 0, done.stderr
+    assert f"-DCUDNN_LIBRARY={cudnn}/{folder}/libcudnn.so.9" in workshop.options()
+    assert f"-DNCCL_LIBRARIES={nccl}/{folder}/libnccl.so.2.99" in workshop.options()
+    copied = {path.name for path in (workshop.prefix / "lib").iterdir() if not path.name.startswith("libcaffe")}
+    assert copied == {"libcudnn.so.9", "libcudnn_ops.so.9", "libcudnn_adv.so.9", "libnccl.so.2"}
+
+
+def test_a_build_that_fails_leaves_nothing(workshop):
+    """Configured by the real cmake, which stops at the first line of these sources."""
+    source = workshop.source()
+    write(source / "CMakeLists.txt", 'message(FATAL_ERROR "Error: nothing to see here")\n')
+    (workshop.folder / "bin/cmake").unlink()
+    done = workshop.build(CAFFE_SRC=str(source))
+    assert done.returncode == 1
+    assert "caffe: configuring (cpu)" in done.stderr
+    assert "the build failed: the whole log is " in done.stderr.splitlines()[-1]
+    assert not workshop.prefix.exists()
+    assert not Path(f"{workshop.prefix}.new").exists()
+    assert (source / "a.txt").read_text() == "old\n"  # the checkout is copied, never changed
+
+
+def test_a_patch_that_does_not_apply_is_named(workshop):
+    source = workshop.source()
+    (source / "a.txt").write_text("neither\n")
+    done = workshop.build(CAFFE_SRC=str(source))
+    assert done.returncode == 1
+    assert f"0001-a.patch does not apply to {source} no git" in done.stderr.splitlines()[-1]
+    assert not workshop.prefix.exists()
+    assert not list(source.glob("*.rej"))
 
 
 def test_bad_settings_are_one_line(tmp_path):
     for environment, said in (
         ({"DEVICE": "tpu"}, "DEVICE is 'tpu', expected cpu or cuda"),
         ({"CAFFE_SRC": str(tmp_path)}, "is not a checkout of BVLC/caffe"),
+        ({"CUDA_ARCH": "sm_90"}, "CUDA_ARCH is 'sm_90', expected numbers such as '70 80 90'"),
+        ({"DEVICE": "cuda", "CUDA_ROOT": str(tmp_path)}, "is not a CUDA toolkit: it has no bin/nvcc"),
     ):
-        done = build(**environment)
-        assert done.returncode == 1
-        assert said in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert said in failure(run(SCRIPT, CAFFE_PREFIX=str(tmp_path / "out"), **environment))
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path):
-    """Stopped in the middle of compiling the real sources, the prefix is not there and the next call builds anew."""
-    import signal
-    import time
-
-    log = tmp_path / "out.work" / "log"
-    environment = {**os.environ, "CAFFE_PREFIX": str(tmp_path / "out")}
-    process = subprocess.Popen([SCRIPT], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def interrupted(prefix):
+    """Builds the real sources until they are being compiled, kills all of it, returns what it said by then."""
+    log = Path(f"{prefix}.work/log")
+    said = prefix.parent / "said"
+    log.unlink(missing_ok=True)
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [SCRIPT], env={**CLEAN, "CAFFE_PREFIX": str(prefix)}, stderr=file, start_new_session=True
+        )
     try:
         for _ in range(240):
             time.sleep(0.5)
             if log.exists() and "Building" in log.read_text():
                 break
+            assert process.poll() is None, said.read_text()
         else:
             pytest.fail("the build never began to compile")
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert not (tmp_path / "out").exists()
+    return said.read_text()
+
+
+def test_an_interrupted_build_leaves_nothing(tmp_path):
+    """Stopped in the middle of compiling the real sources, the prefix is not there and the next call builds anew."""
+    prefix = tmp_path / "out"
+    interrupted(prefix)
+    assert not prefix.exists()
+    leftovers = [write(Path(f"{prefix}.{name}"), "half") for name in ("new/lib/x", "work/src/x", "work/build/x")]
+    assert "caffe: configuring (cpu)" in interrupted(prefix)  # not "already built", not "another build is under way"
+    assert not [path for path in leftovers if path.exists()]
+    assert not prefix.exists()
