@@ -80,6 +80,7 @@ def test_rows_differ_in_what_their_names_say():
         ({"supervise_at": "coarsest"}, "supervise_at is 'coarsest', expected own or finest"),
         ({"pretraining": "jft"}, "pretraining is 'jft'"),
         ({"pretraining": None}, "from scratch, and no other does"),
+        ({"attention": experiments.Attention(filler="constant")}, "without fillers start from the release's"),
         ({"msc": True}, "MSc-LargeFOV has one scale"),
     ],
 )

@@ -253,7 +253,7 @@ def test_the_releases_supervision_and_start_are_options():
     assert list(finest["loss_res075"].bottom) == ["fc8_voc12_res075_interp", "label_shrink"]
     assert list(finest["loss_res05"].bottom) == ["fc8_voc12_res05", "label_shrink_res05"]
     assert "label_shrink_res075" not in finest
-    zero = layers(prototxt.train_net(experiments.find("voc12_attention3_esupv_zeroattention")))
+    zero = layers(prototxt.train_net(experiments.find("voc12_coco_attention3_esupv_zeroattention")))
     for name in ("att_conv1", "att_fc"):
         assert not zero[name].convolution_param.HasField("weight_filler")
         assert [p.lr_mult for p in zero[name].param] == [1, 2]

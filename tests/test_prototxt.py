@@ -1,11 +1,51 @@
 import shutil
 
-from attscale import experiments, prototxt
+import pytest
+
+from attscale import experiments, manifest, prototxt
 from conftest import REPO, one_line_error
 
 
 def test_the_committed_files_are_as_generated():
     assert prototxt.check(experiments.EXPERIMENTS.values(), REPO / "prototxt") == []
+
+
+# What is in the files that rows start from: vgg16_20M has VGG-16's convolutions, fc6 and fc7 (14.7, 4.7 and 1.0 million
+# weights); the attention net's own start has its attention layers besides ("since it has been pretrained on coco").
+VGG = {f"conv{stage}_{i}" for stage, depth in enumerate((2, 2, 3, 3, 3), start=1) for i in range(1, depth + 1)}
+STARTS = {
+    "vgg16_20M.caffemodel": VGG | {"fc6", "fc7"},
+    "vgg16_20M_coco.caffemodel": VGG | {"fc6", "fc7"},
+    "DeepLab_Attention_COCO_init.caffemodel": VGG | {"fc6", "fc7", "att_conv1", "att_fc"},
+}
+
+
+@pytest.mark.parametrize("row", experiments.EXPERIMENTS.values(), ids=lambda row: row.name)
+def test_no_row_names_a_start_that_it_must_refuse(row):
+    """solve.start_from refuses weights without any of the layers that cannot start by themselves."""
+    needed = prototxt.needs_weights(prototxt.train_net(row))
+    start = row.initial_weights
+    headers = [artefact.text for artefact in prototxt.artefacts(row, "prototxt")]
+    assert all((f"# starts from {start}\n" in text) == (start is not None) for text in headers)
+    if start is None:
+        assert needed == []
+        return
+    if start.startswith("the weights of "):
+        base = experiments.EXPERIMENTS[start.removeprefix("the weights of ")]
+        has = {layer.name for layer in prototxt.train_net(base).layer if layer.type == "Convolution"}
+    else:
+        has = STARTS[start]
+        assert start in {
+            name for entry in manifest.read(REPO / "weights/manifest.toml").values() for name in entry.results
+        }
+    assert {name.split("_res")[0] for name in needed} <= has  # a branch's copy shares the bare layer's weights
+
+
+def test_the_attention_layers_without_fillers_start_from_the_releases_own():
+    row = experiments.find("voc12_coco_attention3_esupv_zeroattention")
+    needed = prototxt.needs_weights(prototxt.train_net(row))
+    assert {"att_conv1", "att_fc"} <= set(needed)
+    assert row.initial_weights == "DeepLab_Attention_COCO_init.caffemodel"
 
 
 def test_check_names_what_differs_is_missing_or_has_no_row(tmp_path):

@@ -112,6 +112,8 @@ class Experiment:
             raise ExperimentError(f"pretraining is {self.pretraining!r}, expected imagenet, coco or None")
         if (self.pretraining is None) != self.trunk.from_scratch:
             raise ExperimentError("a row without pretraining starts from scratch, and no other does")
+        if self.attention.filler == "constant" and self.pretraining != "coco":
+            raise ExperimentError("attention layers without fillers start from the release's, pretrained on coco")
         for name in ("crop_size", "test_size"):
             if getattr(self, name) % 32 != 1:
                 raise ExperimentError(f"{name} is {getattr(self, name)}, expected 32k + 1, where the scales line up")
@@ -181,6 +183,8 @@ class Experiment:
             return None
         if self.msc:
             return f"the weights of {dataclasses.replace(self, msc=False).name}"
+        if self.attention.filler == "constant":  # zeros learn nothing: the release starts from a trained attention net
+            return "DeepLab_Attention_COCO_init.caffemodel"
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
 
 
@@ -247,9 +251,9 @@ def _voc():
     yield _msc("voc12", paper.VOC.msc_cell())
     yield Experiment(dataset="voc12")  # the attention nets' trunk alone: a baseline that differs in nothing but scales
     yield _best("voc12", supervise_at="finest")  # as the release supervises scale 3/4
-    # the release's attention layers, without fillers: only for weights that have been trained elsewhere
-    yield _best("voc12", attention=Attention(filler="constant", lr_mult=1))
     yield from _grid("voc12", _printed(paper.VOC_FROM_COCO), pretraining="coco")
+    # the release's attention layers, without fillers: they have been pretrained on COCO too
+    yield _best("voc12", attention=Attention(filler="constant", lr_mult=1), pretraining="coco")
 
 
 def _voc_test():
