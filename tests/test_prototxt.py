@@ -68,6 +68,25 @@ def test_check_names_what_differs_is_missing_or_has_no_row(tmp_path):
         assert part in problem
 
 
+def test_check_names_what_cannot_be_read(tool, tmp_path):
+    """A folder, bytes that are no text, and a folder that is a file: a line each, and no traceback."""
+    row = experiments.find("shapes")
+    folder = tmp_path / "prototxt" / row.name
+    prototxt.write([row], tmp_path / "prototxt")
+    (folder / "train.prototxt").unlink()
+    (folder / "train.prototxt").mkdir()
+    (folder / "deploy.prototxt").write_bytes(b"# a\xff\xfe\n" + (folder / "deploy.prototxt").read_bytes())
+    done = tool("make_net", "shapes", "--check")
+    one_line_error(done, "2 differences")
+    assert done.stdout.splitlines() == [
+        f"prototxt/{row.name}/train.prototxt: cannot be read: Is a directory",
+        f"prototxt/{row.name}/deploy.prototxt: does not parse: byte 3 is no UTF-8 text",
+    ]
+    shutil.rmtree(folder)
+    folder.write_text("")
+    assert [line.split(": ")[1] for line in prototxt.check([row], tmp_path / "prototxt")] == ["cannot be read"] * 3
+
+
 def test_the_command(tool, tmp_path):
     assert tool("make_net", "voc", "shapes").returncode == 0
     assert (

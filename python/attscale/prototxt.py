@@ -186,11 +186,9 @@ def check(rows, folder):
     for row in rows:
         for artefact in artefacts(row, folder):
             try:
-                found = text_format.Parse(artefact.path.read_text(), type(artefact.message)())
-            except FileNotFoundError:
-                problems.append(f"{artefact.path}: missing")
-            except text_format.ParseError as error:
-                problems.append(f"{artefact.path}: does not parse: {error}")
+                found = _parse(artefact.path, type(artefact.message))
+            except ExperimentError as error:
+                problems.append(str(error))
             else:
                 if found != artefact.message:
                     problems.append(f"{artefact.path}: differs from what experiments.py says")
@@ -200,11 +198,15 @@ def check(rows, folder):
     return problems
 
 
-def read_net(path):
-    """The NetParameter in a prototxt file. Raises ExperimentError."""
+def _parse(path, kind):
+    """The message of that kind in the file `path`. Raises ExperimentError."""
     try:
-        return text_format.Parse(Path(path).read_text(), caffe_pb2.NetParameter())
+        return text_format.Parse(path.read_text(encoding="utf-8"), kind())
     except FileNotFoundError:
-        raise ExperimentError(f"{path}: no such prototxt; python tools/make_net.py writes it") from None
+        raise ExperimentError(f"{path}: missing") from None
+    except OSError as error:
+        raise ExperimentError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ExperimentError(f"{path}: does not parse: byte {error.start} is no UTF-8 text") from None
     except text_format.ParseError as error:
         raise ExperimentError(f"{path}: does not parse: {error}") from None
