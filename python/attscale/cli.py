@@ -2,13 +2,18 @@
 
 import argparse
 import os
+import select
 import sys
 
 from attscale.errors import UserError
 
+_SIGPIPE = 128 + 13
+
 
 def run(main):
     """Calls `main(argv)` and exits: 0, 1 with one line for what the user can mend, 130 for Ctrl-C.
+
+    141, without a word, when whoever read the output has gone (`| head`): what a shell reports of SIGPIPE.
 
     Sets Caffe's log level, which it reads when it is first imported: `main` imports what needs caffe itself, after
     its arguments have been parsed.
@@ -16,11 +21,26 @@ def run(main):
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors and worse; GLOG_minloglevel=0 shows all
     try:
         main(sys.argv[1:])
+        print(end="", flush=True)  # a pipe that nobody reads is noticed here, not while Python shuts down
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:
+        gone = [stream for stream in (sys.stdout, sys.stderr) if stream and _unread(stream)]
+        if not gone:  # another pipe: a fault
+            raise
+        for stream in gone:  # what is still to be written goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(_SIGPIPE)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _unread(stream):
+    """Whether `stream` is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def parser(doc, example):
