@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attscale import caffemodel, experiments, metrics, predict, prototxt, provenance, results, scores, visualize
+from attscale import (
+    caffemodel,
+    evaluate,
+    experiments,
+    metrics,
+    predict,
+    prototxt,
+    provenance,
+    results,
+    scores,
+    visualize,
+)
 from attscale.data import datasets
 from attscale.data.images import read_image, read_label, voc_palette, write_index, write_label
 from attscale.data.transforms import MEAN
@@ -87,12 +98,58 @@ def test_alone_and_in_a_batch(predictor):
         assert maps.shape[1:] == image.shape[:2]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 700), (257, 257), (258, 3)])
-def test_images_of_any_size(size, predictor):
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [
+        ((1, 1), (257, 257)),
+        ((1, 300), (257, 321)),
+        ((500, 700), (513, 705)),
+        ((257, 257), (257, 257)),
+        ((258, 3), (289, 257)),
+        ((50, 6000), (257, 6017)),  # a square of 6017 would be too much for Caffe
+    ],
+)
+def test_images_of_any_size(size, padded, predictor):
     predictor.forward(picture(*size))
-    side = max(257, -(-(max(size) - 1) // 32) * 32 + 1)
-    assert predictor.net.blobs["data"].data.shape == (1, 3, side, side)
+    assert predictor.net.blobs["data"].data.shape == (1, 3, *padded)
     assert predictor.labels().shape == size
+
+
+def test_the_width_of_the_padding_changes_no_score_of_the_image(predictor):
+    """Height and width apart or a square: zeros right of the image, which stay zeros in a net without biases yet."""
+    image = picture(289, 40)
+    predictor.forward(image)
+    assert predictor.net.blobs["data"].data.shape == (1, 3, 289, 257)
+    apart = predictor.scores().copy()
+    predictor.forward(image, picture(10, 289))
+    assert predictor.net.blobs["data"].data.shape == (2, 3, 289, 289)
+    np.testing.assert_allclose(predictor.scores(), apart, atol=1e-4)
+
+
+def test_images_that_caffe_cannot_hold(home, predictor, tool, tmp_path):
+    """5500 pixels are padded to 5505, where conv1_2 unfolds 8 channels x 9 x 5505^2 = 2,181,961,800 values."""
+    image = np.zeros((5500, 5500, 3), np.uint8)
+    words = (
+        "5500x5500 pixels are too large for shapes_attention3_esupv: padded to 5505x5505, conv1_2 would need "
+        "2,181,961,800 values at once, Caffe holds 2,147,483,647; 5441x5441 would fit"
+    )
+    with pytest.raises(UserError, match=f"^image: {words}$"):
+        predictor.forward(image)
+    with pytest.raises(UserError, match=r"^a, b: 5500x10 and 10x5500 pixels .* padded to 5505x5505"):
+        predictor.forward(image[:10], image[:, :10], names=["a", "b"])
+    predictor.forward(picture(20, 30))  # it goes on with others
+    assert predictor.labels().shape == (20, 30)
+    cv2.imwrite(str(tmp_path / "photo.jpg"), image)
+    one_line_error(run(tool, home, "photo.jpg", "--out", "o"), f"photo.jpg: {words}")
+    done = tool("visualize", "shapes", "--weights", home / "shapes.caffemodel", "photo.jpg")
+    one_line_error(done, f"photo.jpg: {words}")
+    cv2.imwrite(str(tmp_path / "photo.jpg"), image[:2800, :2800])
+    one_line_error(run(tool, home, "photo.jpg", "--out", "o2", "--scales", "2"), "photo.jpg: 5600x5600 pixels")
+    pairs = [(tmp_path / "photo.png", tmp_path / "label.png")]
+    cv2.imwrite(str(pairs[0][0]), image)
+    write_index(pairs[0][1], image[..., 0])
+    with pytest.raises(UserError, match=r"/photo\.png: 5500x5500 pixels"):
+        evaluate.evaluate(predictor, pairs, 5)
 
 
 def test_flip_and_scales_are_averages(predictor):

@@ -29,7 +29,7 @@ def evaluate(predictor, pairs, classes, *, branches=False, by_size=False, progre
     objects = []
     for image_path, label_path in progress(pairs):
         image, label = load_pair(image_path, label_path, classes)
-        predictor.forward(image)
+        predictor.forward(image, names=[image_path])
         matrix += metrics.confusion(label, predictor.labels(), classes)
         if branches:
             for scale, prediction in predictor.branch_labels().items():

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from attscale import prototxt, weights
+from attscale import limits, prototxt, weights
 from attscale.data import transforms
+from attscale.errors import UserError
 from attscale.nets import scales
 from attscale.nets.vgg16 import STRIDE
 from attscale.ops.interp import interp
@@ -18,7 +19,8 @@ class Predictor:
     def __init__(self, row, weights_path=None, *, share_with=None):
         """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
         self.row = row
-        self.net = prototxt.load(prototxt.deploy_net(row))
+        self._message = prototxt.deploy_net(row)
+        self.net = prototxt.load(self._message)
         if share_with is not None:
             self.net.share_with(share_with)
         else:
@@ -29,15 +31,16 @@ class Predictor:
         """How many classes the net tells apart."""
         return self.net.blobs[prototxt.output_name(self.row)].data.shape[1]
 
-    def forward(self, *images):
+    def forward(self, *images, names=()):
         """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
 
-        The padded side is the row's test size, or the next 32k + 1 for the largest image.
+        Height and width are each padded to the row's test size, or to the next 32k + 1 for the highest or widest
+        image. Raises UserError for images that are too large for Caffe, with their `names`, where they are given.
         """
-        largest = max(max(image.shape[:2]) for image in images)
-        side = max(self.row.test_size, -(-(largest - 1) // 32) * 32 + 1)
-        shape = (len(images), 3, side, side)
+        sides = np.max([image.shape[:2] for image in images], axis=0)
+        shape = (len(images), 3, *(max(self.row.test_size, -(-(int(n) - 1) // 32) * 32 + 1) for n in sides))
         if self.net.blobs["data"].data.shape != shape:
+            self._check(shape, images, names)
             self.net.blobs["data"].reshape(*shape)
             self.net.reshape()
         data = self.net.blobs["data"].data
@@ -47,6 +50,16 @@ class Predictor:
             blob[:, :height, :width] = image.transpose(2, 0, 1) - np.float32(transforms.MEAN)[:, None, None]
         self.sizes = [image.shape[:2] for image in images]
         self.net.forward()
+
+    def _check(self, shape, images, names):
+        """Raises UserError where the net would be too large: Caffe would end the process."""
+        if words := limits.excess(self._message, shape):
+            said = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
+            fits = limits.largest_side(self._message)
+            raise UserError(
+                f"{', '.join(map(str, names)) or 'image'}: {said} pixels are too large for {self.row.name}: padded to "
+                f"{shape[3]}x{shape[2]}, {words}; {fits}x{fits} would fit"
+            )
 
     def scores(self, number=0):
         """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
@@ -100,17 +113,18 @@ class Predictor:
         return maps[:, :height, :width]
 
 
-def averaged_scores(predictor, image, *, flip=False, scales=(1.0,)):
+def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"):
     """The mean of the scores (classes, H, W) that `image` gets at each of `scales`, and mirrored as well with `flip`.
 
     Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
+    Raises UserError for an image that is too large, by its `name`.
     """
     height, width = image.shape[:2]
     total = None
     for scale in scales:
         resized, _ = transforms.random_scale(image, np.zeros((height, width), np.uint8), scale)
         for mirrored in (False, True) if flip else (False,):
-            predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized)
+            predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized, names=[name])
             scores = predictor.scores()
             scores = scores[..., ::-1] if mirrored else scores
             if scores.shape[1:] != (height, width):

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from attscale import prototxt
+from attscale import limits, prototxt
 from attscale.errors import ExperimentError, UserError
 from attscale.files import write_bytes
 from attscale.nets.scales import suffix
@@ -49,24 +49,28 @@ def inspect(row, size=None):
 
     Multiply-adds: a convolution's are outputs x kernel x input channels; Interp's four for every output value;
     merging's one for every value merged. Bias, ReLU, pooling, softmax and copies are not counted. Memory is that of
-    the tops; a layer that works in place adds none. Raises ExperimentError unless size is 32k + 1.
+    the tops; a layer that works in place adds none. Raises ExperimentError unless size is 32k + 1 and Caffe can hold
+    the net.
     """
     size = size or row.crop_size
     if size < 33 or size % 32 != 1:
         raise ExperimentError(f"the size is {size}, expected 32k + 1 and at least 33, where the scales line up")
     message = prototxt.deploy_net(row, size)
+    if words := limits.excess(message):
+        fits = limits.largest_side(message)
+        raise ExperimentError(f"the size is {size}: {words}; for {row.name} {fits} is the largest")
     net = prototxt.load(message)
     owners = owners_of(net)
     result = []
     for layer in message.layer:
         tops = [top for top in layer.top if top not in layer.bottom]
-        shapes = tuple(tuple(net.blobs[top].data.shape) for top in layer.top)
+        shapes = tuple(tuple(net.blobs[top].shape) for top in layer.top)
         owner = owners.get(layer.name)
         blobs = net.params.get(layer.name, ())
         cost = Cost(
             sum(blob.data.size for blob in blobs) if owner == layer.name else 0,
             _multiply_adds(layer, net, blobs),
-            sum(_BYTES * math.prod(net.blobs[top].data.shape) for top in tops),
+            sum(_BYTES * math.prod(net.blobs[top].shape) for top in tops),
         )
         kind = layer.python_param.layer if layer.type == "Python" else layer.type
         shared = owner if owner not in (None, layer.name) else None
@@ -141,7 +145,7 @@ def _group(layer, row):
 
 
 def _multiply_adds(layer, net, blobs):
-    outputs = math.prod(net.blobs[layer.top[0]].data.shape)
+    outputs = math.prod(net.blobs[layer.top[0]].shape)  # `.data` would have Caffe fetch the memory
     if layer.type == "Convolution":
         return outputs * math.prod(blobs[0].data.shape[1:])
     if layer.type == "Python" and layer.python_param.layer == "Interp":

@@ -76,7 +76,8 @@ def frames(path):
             if not done:
                 break
             number += 1
-            yield Source(f"frame_{number:06d}", f"{path}", lambda number=number: str(number), lambda frame=frame: frame)
+            name = f"frame_{number:06d}"
+            yield Source(name, f"{path}, {name}", lambda number=number: str(number), lambda frame=frame: frame)
     finally:
         video.release()
     if not number:
@@ -145,7 +146,7 @@ def predict(predictor, images, output, *, flip=False, scales=(1.0,), progress=it
     for source in progress(images):
         if output.has(source):
             continue
-        maps = averaged_scores(predictor, source.read(), flip=flip, scales=scales)
+        maps = averaged_scores(predictor, source.read(), flip=flip, scales=scales, name=source.path)
         weight_maps = predictor.weight_maps() if len(scales) == 1 and not flip else None
         output.write(source, maps, weight_maps)
         count += 1

@@ -32,9 +32,9 @@ def _row(predictor, baseline, image_path, label_path):
         image, label = load_pair(image_path, label_path, predictor.classes)
     labels = {"ground truth": label}
     if baseline is not None:
-        baseline.forward(image)
+        baseline.forward(image, names=[image_path])
         labels["baseline"] = baseline.labels()
-    predictor.forward(image)
+    predictor.forward(image, names=[image_path])
     labels["prediction"] = predictor.labels()
     return plots.SheetRow(image, labels, predictor.weight_maps())
 
@@ -68,8 +68,9 @@ def video(predictor, source, path, progress=iter):
         named = f"{temporary}{Path(path).suffix or '.mp4'}"  # OpenCV chooses the format by the suffix
         writer = None
         try:
-            for image in (frame.read() for frame in progress(predict.frames(source))):
-                predictor.forward(image)
+            for frame in progress(predict.frames(source)):
+                image = frame.read()
+                predictor.forward(image, names=[frame.path])
                 panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
                 if writer is None:
                     size = (panels.shape[1], panels.shape[0])
