@@ -1,4 +1,4 @@
-"""A step of a sweep's row, in a process of its own: `python -m attscale.rowjob JOB`, JOB the JSON of a `Job`.
+"""A step of a sweep's row, in a process of its own: `python -m attscale.rowjob JOB PARENT`, JOB the JSON of a `Job`.
 
 Every step goes on where an earlier try stopped, and does nothing where one has finished.
 """
@@ -38,7 +38,7 @@ class Job:
 
 
 def main(argv):
-    processes.die_with_parent()
+    processes.die_with_parent(int(argv[1]))
     job = options.decode(Job, argv[0])
     {"train": train, "predict": predict, "evaluate": evaluate}[job.step](job)
 

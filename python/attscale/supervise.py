@@ -15,6 +15,8 @@ from attscale.errors import RunError, UserError
 
 LOG = "console.log"
 _TAIL = 20  # lines
+_PATIENCE = 0.2  # seconds between looks whether a process has ended
+_PIPE = 1 << 20  # bytes; no more are in a pipe at once
 _CHECK = re.compile(rb"^F\d{4,8} .*?\] (?P<cause>.*)$")
 _NOISE = re.compile(rb"^(\*\*\* |WARNING: Logging before |\s+@ |F\d{4,8} |PC: )")  # a failed CHECK and its stack trace
 
@@ -42,7 +44,7 @@ class _Child:
     """A training process; `tail` is the end of what it said, `cause` the CHECK that failed, `error` its own line."""
 
     def __init__(self, folder, rank):
-        command = [sys.executable, "-m", "attscale.trainer", str(folder), str(rank)]
+        command = [sys.executable, "-m", "attscale.trainer", str(folder), str(rank), str(os.getpid())]
         # a session of its own: Ctrl-C at the terminal reaches only us, and is passed on once
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
         self.folder, self.rank = folder, rank
@@ -104,17 +106,24 @@ class _Child:
 
 
 def _watch(children, log):
-    """Reads what the processes say until all have ended. The first that fails raises."""
+    """Reads what the processes say until all have ended. The first that fails raises.
+
+    One has ended when it is gone, whoever else may still hold its stderr: what it started has inherited that.
+    """
     with selectors.DefaultSelector() as selector:
         for child in children:
             selector.register(child.process.stderr, selectors.EVENT_READ, child)
         while selector.get_map():
-            for key, _ in selector.select():
-                if data := os.read(key.fd, 1 << 16):
+            # asked before reading: what a process said before it ended is then in the pipe, whole
+            ended = [key.data for key in selector.get_map().values() if key.data.process.poll() is not None]
+            for key, _ in selector.select(0 if ended else _PATIENCE):
+                if data := os.read(key.fd, _PIPE):
                     key.data.take(data, log)
-                else:
-                    selector.unregister(key.fileobj)
-                    key.data.finish(log)
+                elif key.data not in ended:
+                    ended.append(key.data)
+            for child in ended:
+                selector.unregister(child.process.stderr)
+                child.finish(log)
 
 
 @contextlib.contextmanager

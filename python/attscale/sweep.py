@@ -62,7 +62,8 @@ def perform(text, *_after):
 
     Raises RuntimeError with the step's own line of error, so that Dask tries again and then says it.
     """
-    done = subprocess.run([sys.executable, "-m", "attscale.rowjob", text], capture_output=True, text=True)
+    command = [sys.executable, "-m", "attscale.rowjob", text, str(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
         raise RuntimeError(lines[-1] if lines else f"ended with status {done.returncode}")

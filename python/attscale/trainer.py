@@ -1,4 +1,4 @@
-"""A training process: `python -m attscale.trainer FOLDER RANK`, started by `attscale.supervise` for each rank.
+"""A training process: `python -m attscale.trainer FOLDER RANK PARENT`, started by `attscale.supervise` for each rank.
 
 It is a process of its own because Caffe answers what it finds wrong by aborting the process: the parent lives on to
 say so in one line.
@@ -18,7 +18,7 @@ _NCCL_WAIT = 300  # seconds for the first rank to start
 
 def main(argv):
     folder, rank = Path(argv[0]), int(argv[1])
-    processes.die_with_parent()
+    processes.die_with_parent(int(argv[2]))
     second_interrupt_ends_at_once()
     run = runs.load(folder)
     row = run.row

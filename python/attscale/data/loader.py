@@ -156,7 +156,7 @@ class BatchLoader:
 
 def _start_worker(handle, options):
     # A module of its own rather than multiprocessing: nothing of the parent (caffe, CUDA) is imported or inherited.
-    command = [sys.executable, "-m", "attscale.data.worker", str(handle), encode(options)]
+    command = [sys.executable, "-m", "attscale.data.worker", str(handle), encode(options), str(os.getpid())]
     environment = {**os.environ, **WORKER_ENVIRONMENT}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, pass_fds=[handle], env=environment)

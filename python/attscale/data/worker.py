@@ -1,7 +1,8 @@
-"""A loading worker: `python -m attscale.data.worker FD OPTIONS`, started by `attscale.data.loader`.
+"""A loading worker: `python -m attscale.data.worker FD OPTIONS PARENT`, started by `attscale.data.loader`.
 
 Reads batch numbers, a line each, from stdin; writes each batch into the shared memory behind FD and answers with a
-line of JSON, `{"error": null}` or the error's text. Ends with its input.
+line of JSON, `{"error": null}` or the error's text. Ends with its input, or in the middle of a batch with the process
+PARENT.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 
 import cv2
 
+from attscale import processes
 from attscale.data import order
 from attscale.data.lists import read_list
 from attscale.data.loader import LoaderOptions, positions, slot_arrays
@@ -20,7 +22,8 @@ from attscale.errors import UserError
 from attscale.options import decode
 
 
-def main(handle, text):
+def main(handle, text, parent):
+    processes.die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the solver, which ends us when it has finished
     cv2.setNumThreads(1)  # as many workers as cores are wanted; each stays on one
     options = decode(LoaderOptions, text)
@@ -44,6 +47,6 @@ def main(handle, text):
 
 if __name__ == "__main__":
     try:
-        main(int(sys.argv[1]), sys.argv[2])
+        main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
     except BrokenPipeError:  # the solver is gone, however it ended: there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
