@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures speeds, as ratios of two things run in turn."""
+"""Measures speeds of two things run in turn, and their ratio."""
 
 from attscale import cli
 
@@ -10,7 +10,13 @@ def main(argv):
     data = what.add_parser("data", help="SegData's loader beside cv2.imread on the same files")
     data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
     crf = what.add_parser("crf", help="the dense CRF on two processes beside one")
-    for command, rounds in ((data, 5), (crf, 3)):
+    gpu = what.add_parser("gpu", help="baseline and attention net on a GPU: time, memory, inference")
+    gpu.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: to try this command (default: gpu)")
+    gpu.add_argument("--size", metavar="N", type=cli.positive, help="of all images (default: 321 and 513)")
+    gpu.add_argument("--batch-size", metavar="N", type=cli.positive, default=10, help="images at once (default: 10)")
+    gpu.add_argument("--iter-size", metavar="N", type=cli.positive, default=3, help="batches an iteration (default: 3)")
+    gpu.add_argument("--iterations", metavar="N", type=cli.positive, default=10, help="timed a round (default: 10)")
+    for command, rounds in ((data, 5), (crf, 3), (gpu, 5)):
         command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
         command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
     arguments = parser.parse_args(argv)
@@ -24,15 +30,25 @@ def main(argv):
         print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
         return
     rounds = lambda numbers: tqdm(numbers, unit="round")  # noqa: E731
-    if arguments.what == "crf":
+    if arguments.what == "gpu":
+        names = ("device", "batch_size", "iter_size", "iterations", "rounds")
+        options = {name: getattr(arguments, name) for name in names}
+        crop, image = arguments.size or 321, arguments.size or 513
+        lines, measured = benchmarks.gpu(crop=crop, image=image, progress=rounds, **options)
+    elif arguments.what == "crf":
         measured = benchmarks.crf_scaling(rounds=arguments.rounds, progress=rounds)
     else:
         measured = benchmarks.data_loading(rounds=arguments.rounds, progress=rounds)
-    for ratio in measured:
-        name, rate, beside, beside_rate, share = ratio.texts
-        print(f"{name}: {rate} images/s; {beside}: {beside_rate}; ratio {share}")
+    if arguments.what != "gpu":
+        lines = map(sentence, measured)
+    print("\n".join(lines))
     if arguments.out:
         print(ratios.write(arguments.out, arguments.what, measured))
+
+
+def sentence(ratio):
+    name, rate, beside, beside_rate, share = ratio.texts
+    return f"{name}: {rate} images/s; {beside}: {beside_rate}; ratio {share}"
 
 
 if __name__ == "__main__":

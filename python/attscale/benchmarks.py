@@ -19,8 +19,11 @@ from attscale.ratios import Ratio
 _SIZE = (375, 500)  # VOC's commonest
 
 
-def make_photos(root, count, seed=0):
-    """A set of `count` images of 500x375 with a photograph's roughness (about 90 kB), and label maps of blobs."""
+def make_photos(root, count, seed=0, source="list/train.txt"):
+    """A set of `count` images of 500x375 with a photograph's roughness (about 90 kB), and label maps of blobs.
+
+    source: the list of them.
+    """
     rng = np.random.default_rng(seed)
     pairs = []
     for i in range(count):
@@ -33,7 +36,7 @@ def make_photos(root, count, seed=0):
         pairs.append((f"JPEGImages/{i}.jpg", f"SegmentationClass/{i}.png"))
         write_image(Path(root, pairs[-1][0]), np.clip(image + 120, 0, 255).astype(np.uint8))
         write_index(Path(root, pairs[-1][1]), label)
-    write_list(root, "list/train.txt", pairs)
+    write_list(root, source, pairs)
 
 
 def imread_rate(paths, seconds):
@@ -129,6 +132,27 @@ def crf_scaling(*, images=16, rounds=3, progress=iter):
     one, two = map(tuple, rates.values())
     names = "dense CRF, 2 processes", "1 process"
     return [Ratio(name=names[0], rates=two, beside=names[1], beside_rates=one, cores=os.cpu_count())]
+
+
+def gpu(*, device, crop, image, batch_size, iter_size, iterations, rounds, progress=iter):
+    """Baseline and attention net on the first GPU, or with device "cpu" there: lines of Markdown, and the Ratios.
+
+    crop, image: pixels of training and inference, 32k + 1. Raises UserError where there is no GPU, or too small a one.
+    """
+    from attscale import netspeed
+    from attscale.data import datasets
+    from attscale.device import demand
+
+    gpus = (0,) if device == "gpu" else ()
+    demand(gpus)
+    card = netspeed.card(0)[0] if gpus else None
+    dataset = datasets.find("voc12")
+    with tempfile.TemporaryDirectory() as data:
+        make_photos(Path(data, dataset.root), 40, source=dataset.splits[dataset.train])
+        split = {"batch_size": batch_size, "iter_size": iter_size}
+        tasks = netspeed.tasks(data, gpus=gpus, crop=crop, image=image, iterations=iterations, **split)
+        costs = netspeed.measure(tasks, rounds, progress=progress)
+    return list(netspeed.table(costs, card)), netspeed.ratios(costs, card.name if card else "the CPU")
 
 
 def _options(root, crop, batch_size, workers):

@@ -13,14 +13,30 @@ _CPU_BUILD = "use the CPU build (DEVICE=cpu make caffe; in Docker: cp docker/cpu
 def choose(gpus, rank=0):
     """Has Caffe use `gpus[rank]`, as one of a group where there are several, or the CPU where there is none.
 
-    Raises RunError where Caffe was built without CUDA, or without NCCL for several.
+    Raises RunError where `demand` does.
+    """
+    demand(gpus)
+    if not gpus:
+        caffe.set_mode_cpu()
+        return
+    caffe.set_device(gpus[rank])
+    caffe.set_mode_gpu()
+    if len(gpus) > 1:
+        caffe.set_solver_count(len(gpus))
+        caffe.set_solver_rank(rank)
+        caffe.set_multiprocess(True)
+
+
+def demand(gpus):
+    """Raises RunError where Caffe cannot use `gpus`: built without CUDA, or without NCCL for several, or none there.
+
+    Takes no memory of a GPU, as `choose` does.
     """
     if not gpus:
         if _built_with("cuDNN") and not _visible_gpus():
             raise RunError(
                 f"{_NO_GPU}, and this Caffe was built with cuDNN, which needs one even on the CPU; {_CPU_BUILD}"
             )
-        caffe.set_mode_cpu()
         return
     if not _built_with("cuda"):
         raise RunError("this Caffe was built without CUDA: DEVICE=cuda make caffe, or train with --device cpu")
@@ -32,12 +48,6 @@ def choose(gpus, rank=0):
         )
     if len(gpus) > 1 and not caffe.has_nccl():
         raise RunError("this Caffe was built without NCCL, which several GPUs need")
-    caffe.set_device(gpus[rank])
-    caffe.set_mode_gpu()
-    if len(gpus) > 1:
-        caffe.set_solver_count(len(gpus))
-        caffe.set_solver_rank(rank)
-        caffe.set_multiprocess(True)
 
 
 def new_nccl_id():
@@ -45,16 +55,34 @@ def new_nccl_id():
     return caffe.NCCL.new_uid()
 
 
+def bus_id(gpu):
+    """The PCI address of a GPU by Caffe's number: nvidia-smi may count in another order, and counts hidden ones.
+
+    Raises RunError where the driver does not know it.
+    """
+    driver = _driver()
+    address = ctypes.create_string_buffer(32)
+    if driver is None or driver.cuDeviceGetPCIBusId(address, len(address), gpu):
+        raise RunError(f"the driver does not tell the PCI address of GPU {gpu}")
+    return address.value.decode()
+
+
 def _visible_gpus():
     """How many CUDA devices the driver shows; asked of the driver, since Caffe aborts the process over it."""
+    driver = _driver()
+    count = ctypes.c_int()
+    if driver is None or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _driver():
+    """NVIDIA's driver library, ready to be asked; None where there is none, or no device."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return 0
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        return 0
-    return count.value
+        return None
+    return None if driver.cuInit(0) else driver
 
 
 def _built_with(what):

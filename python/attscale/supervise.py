@@ -40,6 +40,11 @@ def run(folder, ranks=1):
                 child.end()
 
 
+def failed_check(lines):
+    """What the first failed CHECK of Caffe among these lines of text says; None where none failed."""
+    return next((found["cause"].decode() for line in lines if (found := _CHECK.match(line.encode()))), None)
+
+
 class _Child:
     """A training process; `tail` is the end of what it said, `cause` the CHECK that failed, `error` its own line."""
 

@@ -192,7 +192,7 @@ def _change(before, after):
 def speed(measured):
     """Ratios of speeds, which are of a machine and not of a run."""
     if not measured:
-        return note("Not measured: tools/benchmark.py data or crf, with --out.")
+        return note("Not measured: tools/benchmark.py data, crf or gpu, with --out.")
     columns = ("what", "images/s", "beside", "images/s", "ratio", "cores")
     rows = [(*ratio.texts, ratio.cores) for ratio in measured]
     text = "Each pair was run in turn; medians of the rounds, and the ratio's range over them."
