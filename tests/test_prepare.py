@@ -64,8 +64,8 @@ def tar(path, members, mode="w", links=()):
             archive.addfile(info)
 
 
-def zipped(path, members):
-    with zipfile.ZipFile(path, "w") as archive:
+def zipped(path, members, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
 
@@ -210,6 +210,21 @@ def spoil_truncated(voc):
     path = voc / "VOCtrainval_11-May-2012.tar"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return "VOCtrainval_11-May-2012.tar: damaged or cut short"
+
+
+def spoil_cut_inside_a_wanted_member(voc):
+    path = voc / "VOCtrainval_11-May-2012.tar"
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(jpeg(1)) + 700])
+    return "VOCtrainval_11-May-2012.tar: VOCdevkit/VOC2012/JPEGImages/2007_000002.jpg: damaged or cut short"
+
+
+def spoil_byte_in_gzip(voc):
+    path = voc / "benchmark.tgz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+    return "benchmark.tgz: "
 
 
 def spoil_lacking_list(voc):
@@ -567,6 +582,12 @@ def test_run_lengths_compressed_or_not(tmp_path):
     assert np.array_equal(drawn, np.where(mask, 4, 0))
 
 
+def test_polygons_of_fewer_than_three_points_cover_nothing():
+    """As the codebases that read COCO have it; a pair of numbers first would make pycocotools give up."""
+    drawn = coco.draw([annotation(1, 1, 1, [[1, 2], [1, 1, 9, 9], *box(2, 2, 12, 12)], 1)], H, W, {1: 4})
+    assert np.array_equal(drawn, np.where(inside(2, 2, 12, 12), 4, 0))
+
+
 def test_every_voc_class_has_its_coco_class():
     assert sorted(coco.TO_VOC.values()) == sorted(VOC_CLASSES[1:])
     assert set(coco.TO_VOC) < set(COCO_CLASSES)
@@ -589,6 +610,23 @@ def test_damaged_coco(tmp_path, tool):
     spoiled("'../../x.jpg' is no image's file name", train=instances("train2014", [4], []).replace(
         b"COCO_train2014_000000000004.jpg", b"../../x.jpg"
     ))  # fmt: skip
+    spoiled("annotation 1: has no polygon of at least 3 points (6 numbers)", train=instances(
+        "train2014", [4], [annotation(1, 4, 1, [[1, 2]], 1)]
+    ))  # fmt: skip
+    spoiled("4 is no image's file name", train=instances("train2014", [4], []).replace(
+        b'"COCO_train2014_000000000004.jpg"', b"4"
+    ))  # fmt: skip
+    spoiled("not an instances file", train=instances("train2014", [4], []).replace(b'"height": 20', b'"height": "a"'))
+    coco_archives(tmp_path)
+    path = tmp_path / "annotations_trainval2014.zip"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    zipped(path, members, zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    start = 30 + len("annotations/instances_train2014.json")  # a local header has 30 bytes, then the name
+    data[start : start + 40] = 40 * b"\xff"  # the first block would be of type 3, which deflate has not
+    path.write_bytes(data)
+    refused(tool, "coco", f"{path.name}: annotations/instances_train2014.json: damaged or cut short")
     coco_archives(tmp_path)
     zipped(tmp_path / "train2014.zip", {"train2014/COCO_train2014_000000000004.jpg": jpeg(4)})
     refused(tool, "coco", "train2014.zip: lacks train2014/COCO_train2014_000000000009.jpg and 1 more")
@@ -630,6 +668,27 @@ def test_ade20k_classes_out_of_range(value, said, tmp_path, tool):
     ade(tmp_path, label(0, value))
     refused(tool, "ade20k", "ADE_val_00000001.png", said)
     assert not (tmp_path / "root/list").exists()
+
+
+def test_zip_archives_whose_members_are_damaged_or_encrypted(tmp_path, tool):
+    ade(tmp_path, label(7))
+    path = tmp_path / "ADEChallengeData2016.zip"
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    data[data.index(jpeg(2)) + 300] ^= 0xFF  # a checksum tells, the structure does not
+    path.write_bytes(data)
+    refused(tool, "ade20k", f"{path.name}: ADEChallengeData2016/images/validation/ADE_val_00000001.jpg: damaged", "CRC")
+    encrypted = 1  # bit 0 of the flags, at 6 in a local header and at 8 in the directory's
+    data = bytearray(whole)
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + flags] |= encrypted
+            place = data.find(signature, place + 1)
+    path.write_bytes(data)
+    refused(tool, "ade20k", f"{path.name}: the member ", "is encrypted")
+    path.write_bytes(whole)
+    prepared(tool, "ade20k", "--any-count")
 
 
 def test_ade20k_image_and_label_of_different_sizes(tmp_path, tool):

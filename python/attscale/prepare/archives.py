@@ -2,7 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import gzip
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -11,6 +14,11 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from attscale.errors import DataError
+
+_BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+    *(NotImplementedError, struct.error, UnicodeDecodeError),  # zipfile: of a method, a field, a name that is damaged
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,26 +50,50 @@ def locate(sources, folder):
 def members(path):
     """Yields (name, read) for every plain file of the tar or zip archive `path`; `read()` gives its bytes.
 
-    Names are relative, without `.` parts. Raises DataError for an archive that is damaged or cut short, and for a
-    member that is a link, a device, or whose path would leave the folder it is unpacked to, wanted or not.
+    Names are relative, without `.` parts. Raises DataError for an archive that is damaged, cut short or encrypted, as
+    `read()` does, and for a member that is a link, a device, or whose path would leave the folder it is unpacked to,
+    wanted or not.
     """
     path = Path(path)
+    with contextlib.ExitStack() as stack:
+        found = _of_zip(path, stack) if path.suffix == ".zip" else _of_tar(path, stack)
+        while True:
+            with reading(path):  # not around the `yield`: what the caller raises is no fault of the archive
+                name, read = next(found, (None, None))
+            if name is None:
+                return
+            yield name, functools.partial(_read, f"{path}: {name}", read)
+
+
+def _read(where, read):
+    with reading(where):
+        return read()
+
+
+@contextlib.contextmanager
+def reading(where):
+    """Turns whatever tarfile, zipfile and their decompressors raise on bad archives into DataError about `where`."""
     try:
-        with contextlib.ExitStack() as stack:
-            if path.suffix == ".zip":
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                yield from _of_zip(path, archive)
-            else:
-                yield from _of_tar(path, stack)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DataError(f"{path}: damaged or cut short: {error}") from None
+        yield
     except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError) or error.errno is not None:
-            raise DataError(f"{path}: {error.strerror}") from None
-        raise DataError(f"{path}: damaged or cut short: {error}") from None  # gzip's own
+        if error.errno is not None:
+            raise DataError(f"{where}: {error.strerror}") from None
+        raise DataError(f"{where}: damaged or cut short: {error}") from None  # gzip's and bz2's own
+    except _BROKEN as error:
+        raise DataError(f"{where}: damaged or cut short: {error}") from None
 
 
-def _of_zip(path, archive):
+def open_zip(path, stack):
+    """The zip archive `path`, closed by `stack`. Raises DataError where a member is encrypted; call it in `reading`."""
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    for info in archive.infolist():
+        if info.flag_bits & 1:
+            raise DataError(f"{path}: the member {info.filename!r} is encrypted")
+    return archive
+
+
+def _of_zip(path, stack):
+    archive = open_zip(path, stack)
     for info in tqdm(archive.infolist(), desc=path.name, unit="file"):
         name = _safe(path, info.filename)
         kind = (info.external_attr >> 16) & 0o170000

@@ -1,8 +1,9 @@
 """MS-COCO 2014: instances to label maps, the paper's subsets, and the whole set in VOC's classes for pretraining."""
 
+import contextlib
 import hashlib
 import json
-import zipfile
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def _mask(annotation, height, width):
     segmentation = annotation["segmentation"]
     try:
         if isinstance(segmentation, list):
-            runs = rle.merge(rle.frPyObjects(segmentation, height, width))
+            runs = rle.merge(rle.frPyObjects(_polygons(annotation), height, width))
         elif isinstance(segmentation["counts"], list):
             runs = rle.frPyObjects(segmentation, height, width)
         else:
@@ -107,12 +108,20 @@ def _mask(annotation, height, width):
     return mask.astype(bool)
 
 
+def _polygons(annotation):
+    """Those of three points or more; pycocotools would take two for a box, and one for nothing it knows."""
+    polygons = [polygon for polygon in annotation["segmentation"] if len(polygon) >= 6]
+    if not polygons:
+        raise DataError(f"annotation {annotation['id']}: has no polygon of at least 3 points (6 numbers)")
+    return polygons
+
+
 class _Index:
     """What is needed of an instances file: images, their annotations, and which category is which class."""
 
     def __init__(self, name, content):
         try:
-            self.sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+            self.sizes = {image["id"]: _size(image) for image in content["images"]}
             self.files = {image["id"]: image["file_name"] for image in content["images"]}
             names = {category["id"]: category["name"] for category in content["categories"]}
             self.annotations = {}
@@ -124,7 +133,7 @@ class _Index:
             raise DataError(f"{name}: not an instances file: {error!r} is missing or of another kind") from None
         if bad := sorted(set(names.values()) - set(COCO_CLASSES)):
             raise DataError(f"{name}: unknown category {bad[0]!r}")
-        if bad := [file for file in self.files.values() if not file.replace("_", "").removesuffix(".jpg").isalnum()]:
+        if bad := [file for file in self.files.values() if not _is_file_name(file)]:
             raise DataError(f"{name}: {bad[0]!r} is no image's file name")
         used = {a["category_id"] for annotations in self.annotations.values() for a in annotations}
         if bad := sorted(used - set(names)):
@@ -136,16 +145,29 @@ class _Index:
 
     @classmethod
     def read(cls, path, member):
+        where = f"{path}: {member}"
+        with contextlib.ExitStack() as stack:
+            with archives.reading(path):
+                archive = archives.open_zip(path, stack)
+            if member not in archive.namelist():
+                raise DataError(f"{path}: lacks {member}")
+            with archives.reading(where):
+                text = archive.read(member)
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-                return cls(f"{path}: {member}", json.load(file))
-        except KeyError:
-            raise DataError(f"{path}: lacks {member}") from None
-        except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:
-            raise DataError(f"{path}: {member}: damaged or cut short: {error}") from None
+            return cls(where, json.loads(text))
+        except ValueError as error:
+            raise DataError(f"{where}: damaged or cut short: {error}") from None
 
     def has_voc(self, image):
         return any(a["category_id"] in self.voc_classes and not a["iscrowd"] for a in self.annotations.get(image, ()))
+
+
+def _size(image):
+    return operator.index(image["height"]), operator.index(image["width"])
+
+
+def _is_file_name(value):
+    return isinstance(value, str) and value.replace("_", "").removesuffix(".jpg").isalnum()
 
 
 def _label(ledger, archive, root, half, index, ids, full):
