@@ -85,7 +85,7 @@ def _bytes(path):
 def write(path, layers, name=""):
     """Writes `layers` as a NetParameter in the current format, whole or not at all."""
     message = b"".join([_tagged(1, name.encode()), *(_tagged(_LAYER, _layer_bytes(layer)) for layer in layers)])
-    write_bytes(path, message)
+    write_bytes(path, message, durable=True)
 
 
 def _fields(view):

@@ -7,9 +7,11 @@ from pathlib import Path
 from attscale.errors import UserError
 
 
-def write_whole(path, write):
+def write_whole(path, write, *, durable=False):
     """Calls `write(temporary)` with a name beside `path`, then renames: `path` is never half-written.
 
+    A `durable` file is on the disk before it gets its name, so that a power failure leaves it whole or not there. That
+    takes ten times as long for a small file (2.5 ms instead of 0.2), so thousands of images go without.
     Makes the folder. Raises UserError where the system refuses; the temporary file is removed whatever happens.
     """
     path = Path(path)
@@ -19,6 +21,8 @@ def write_whole(path, write):
         os.close(handle)
         try:
             write(temporary)
+            if durable:
+                _sync(temporary)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -45,17 +49,33 @@ def check_folder(path):
         raise UserError(f"{path}: cannot make this folder: {nearest} {why}")
 
 
+def remove(path):
+    """Removes the file `path`, if it is there. Raises UserError where the system refuses."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be removed: {error.strerror}") from None
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
+def _sync(path):
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_text(path, text):
-    """`text` into the file `path`, whole or not at all."""
-    write_whole(path, lambda temporary: Path(temporary).write_text(text))
+    """`text` into the file `path`, whole or not at all, durably: texts are records, lists and logs."""
+    write_whole(path, lambda temporary: Path(temporary).write_text(text), durable=True)
 
 
-def write_bytes(path, data):
+def write_bytes(path, data, *, durable=False):
     """`data` into the file `path`, whole or not at all."""
-    write_whole(path, lambda temporary: Path(temporary).write_bytes(data))
+    write_whole(path, lambda temporary: Path(temporary).write_bytes(data), durable=durable)

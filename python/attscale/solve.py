@@ -108,7 +108,7 @@ def train(row, folder, training, *, nccl_id=None):
     if stop.asked:
         return None
     if training.rank == 0:
-        write_whole(folder / FINAL, solver.net.save)
+        write_whole(folder / FINAL, solver.net.save, durable=True)
     return folder / FINAL
 
 
