@@ -290,7 +290,8 @@ else
 fi
 
 failed() {
-  grep -E '(error|Error|CMake Error)' "$log" | head -n 5 >&2 || tail -n 5 "$log" >&2
+  # What compilers, the linker, nvcc and cmake say; a function's name may have Error in it.
+  grep -E '([Ee]rror ?:|fatal +:|undefined reference|CMake Error)' "$log" | head -n 5 >&2 || tail -n 5 "$log" >&2
   die "the build failed: the whole log is $log"
 }
 say "configuring ($device)"

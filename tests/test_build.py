@@ -293,6 +293,17 @@ def test_a_build_that_fails_leaves_nothing(workshop):
     assert (source / "a.txt").read_text() == "old\n"  # the checkout is copied, never changed
 
 
+def test_a_compiler_that_fails_is_quoted(workshop):
+    lines = ["cudnn.hpp: In function 'const char* cudnnGetErrorString(int)':"] * 9
+    lines += ["softmax.cpp:4:10: fatal error: no such file", "make: *** [Makefile:1] Error 2"]
+    write(workshop.folder / "bin/make", f"#!/bin/sh\ncat <<'END'\n{chr(10).join(lines)}\nEND\nexit 2\n", 0o755)
+    done = workshop.build(CAFFE_SRC=str(workshop.source()))
+    assert done.returncode == 1
+    assert "softmax.cpp:4:10: fatal error: no such file" in done.stderr.splitlines()
+    assert "In function" not in done.stderr
+    assert not workshop.prefix.exists()
+
+
 def test_a_patch_that_does_not_apply_is_named(workshop):
     source = workshop.source()
     (source / "a.txt").write_text("neither\n")
