@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from attscale import caffemodel, experiments, journal, prototxt, runs, snapshots, solve, supervise
+from attscale import caffemodel, device, dryrun, experiments, journal, prototxt, runs, snapshots, solve, supervise
 from attscale.data.images import write_label
 from attscale.data.loader import LoaderOptions, batch_files
 from attscale.errors import RunError, UserError
@@ -325,6 +325,83 @@ def test_dry_run_makes_no_run(home):
     assert not (home / "dry").exists()
 
 
+@pytest.mark.parametrize("how", ["--dry-run", "--out=large"])
+def test_a_batch_that_caffe_cannot_hold_is_refused_at_once(home, how):
+    """conv1_1 has 8 channels x 193^2 = 297,992 values for an image, 7206 times into 2^31 - 1."""
+    done = train(home, "--batch-size", 100_000, how)
+    words = "conv1_1 would need 29,799,200,000 values at once, Caffe holds 2,147,483,647"
+    one_line_error(done, f"--batch-size 100000: {words}; for shapes_attention3_esupv 7206 is the largest")
+    assert not (home / "large" / runs.RECORD).exists()
+
+
+def stand_in(folder, monkeypatch, says, on, then=""):
+    """A program instead of Python: it aborts as Caffe does where the batch size matches `on`, or does `then`."""
+    script = folder / "python"
+    script.write_text(
+        f"#!/bin/sh\nif grep -qE '\"batch_size\": ({on}),' $3/run.json; then\n"
+        f"echo 'F1121 02:15:00.123456  7 syncedmem.cpp:71] Check failed: {says}' >&2\n"
+        f"echo '*** Check failure stack trace: ***' >&2\nkill -ABRT $$\nfi\n{then}\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+MEASURED = {
+    "loss": 1.5, "seconds": 9.0, "seconds_of_the_last": 2.0, "memory_mib": 1024, "gpu_memory_mib": 1536,
+    "gpu_memory_there_mib": 4096, "weights_bytes": 2**20, "tops_bytes": 2**30, "parameters": 2**20,
+}  # fmt: skip
+
+
+def test_the_dry_run_goes_down_to_the_split_that_fits(tmp_path, monkeypatch):
+    """30 images: 10 at once and 6 do not fit, 5 do."""
+    (tmp_path / "measured").write_text(json.dumps(MEASURED))
+    full = "error == cudaSuccess (2 vs. 0)  out of memory"
+    stand_in(tmp_path, monkeypatch, full, "10|6", then=f"cp {tmp_path}/measured $3/measured.json")
+    options = runs.RunOptions(experiment="voc", data="data", max_iter=1800, batch_size=10, iter_size=3, gpus=(0,))
+    lines = list(dryrun.report(options))
+    assert lines[:3] == [
+        "--batch-size 10 --iter-size 3: out of memory",
+        "--batch-size 6 --iter-size 5: out of memory",
+        "voc12_attention3_esupv: 30 images an iteration, 5 at once",
+    ]
+    assert "GPU memory: 1.50 of 4.00 GiB in use after two iterations, by all processes on that GPU" in lines
+    assert "so 1800 iterations in about 1.0 h" in lines
+    assert lines[-1] == "the split chosen by measured memory: --batch-size 5 --iter-size 6"
+    stand_in(tmp_path, monkeypatch, full, ".*")
+    with pytest.raises(RunError, match=r"^Caffe stopped: .* out of memory \(one image at a time is the least; [^;]*$"):
+        list(dryrun.report(options))
+    stand_in(tmp_path, monkeypatch, "something else", ".*")
+    with pytest.raises(RunError, match=r"^Caffe stopped: Check failed: something else$"):
+        next(dryrun.report(options))
+
+
+def test_gpu_memory_is_measured_while_the_net_is_there(home, tmp_path, monkeypatch):
+    """A stand-in for the driver: its second answer is of the second iteration, its third after the net is gone."""
+    answers = iter([(1400, 4096), (1500, 4096), (100, 4096)])
+    monkeypatch.setattr(device, "gpu_memory", lambda: next(answers))
+    run = runs.RunOptions(
+        experiment="shapes", data=str(home / "data"), max_iter=2, batch_size=3, iter_size=1, gpus=(0,), log_interval=1
+    )
+    measured = dryrun.measure(run, tmp_path)
+    assert (measured["gpu_memory_mib"], measured["gpu_memory_there_mib"]) == (1500, 4096)
+    assert set(measured) == set(MEASURED)
+    assert [record["gpu_memory_mib"] for record in journal.read(tmp_path)] == [1400, 1500]
+
+
+def test_gpu_memory_as_the_driver_says(monkeypatch):
+    class Driver:
+        status = 0
+
+        def cuMemGetInfo_v2(self, free, there):  # noqa: N802, the driver's own name
+            free._obj.value, there._obj.value = 3 << 30, 8 << 30
+            return self.status
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda _: Driver())
+    assert device.gpu_memory() == (5 << 10, 8 << 10)
+    Driver.status = 201  # no context
+    assert device.gpu_memory() is None
+
+
 def test_mean_iou_on_val_and_the_best_is_kept(home):
     done = train(home, "--out", "tested", "--max-iter", "12", "--test-interval", "4", "--keep", "1")
     assert done.returncode == 0, done.stderr
@@ -506,12 +583,6 @@ def test_a_process_whose_parent_has_ended_before_it_asked_ends_at_once():
 def test_a_gpu_out_of_memory_is_told_what_would_fit(batch, iters, advice, tmp_path, monkeypatch):
     options = runs.RunOptions(experiment="voc", data="data", max_iter=1, batch_size=batch, iter_size=iters)
     runs.create(tmp_path / "r", options, [])
-    script = tmp_path / "python"
-    script.write_text(
-        "#!/bin/sh\necho 'F1121 02:15:00.123456  7 syncedmem.cpp:71] Check failed: error == cudaSuccess (2 vs. 0)  "
-        "out of memory' >&2\necho '*** Check failure stack trace: ***' >&2\nkill -ABRT $$\n"
-    )
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+    stand_in(tmp_path, monkeypatch, "error == cudaSuccess (2 vs. 0)  out of memory", ".*")
     with pytest.raises(UserError, match=f"Caffe stopped: Check failed: .* out of memory.*{advice}"):
         supervise.run(tmp_path / "r")

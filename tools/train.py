@@ -67,7 +67,8 @@ def main(argv):
     if arguments.dry_run:
         from attscale import dryrun
 
-        print("\n".join(dryrun.report(options)))
+        for line in dryrun.report(options):
+            print(line, flush=True)
         return None
     folder = Path(arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}")
     runs.create(folder, options, [Path(sys.executable).name, *sys.argv])

@@ -67,6 +67,17 @@ def bus_id(gpu):
     return address.value.decode()
 
 
+def gpu_memory():
+    """MiB (in use, there are) of the GPU that Caffe uses, all processes counted; None where the driver does not say."""
+    driver = _driver()
+    free, there = ctypes.c_size_t(), ctypes.c_size_t()
+    if driver is None or driver.cuMemGetInfo_v2(
+        ctypes.byref(free), ctypes.byref(there)
+    ):  # of this thread's context, which is Caffe's
+        return None
+    return (there.value - free.value) >> 20, there.value >> 20
+
+
 def _visible_gpus():
     """How many CUDA devices the driver shows; asked of the driver, since Caffe aborts the process over it."""
     driver = _driver()

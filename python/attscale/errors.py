@@ -19,3 +19,7 @@ class WeightsError(UserError):
 
 class RunError(UserError):
     """A run cannot be begun, continued or kept: its folder, snapshots or loss are not what they should be."""
+
+
+class OutOfMemoryError(RunError):
+    """A batch does not fit into the memory of the GPU or of the machine."""

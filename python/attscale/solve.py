@@ -16,7 +16,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from tqdm import tqdm
 
-from attscale import evaluate, metrics, prototxt, snapshots, weights
+from attscale import device, evaluate, metrics, prototxt, snapshots, weights
 from attscale.data import datasets, lists, verify
 from attscale.data.loader import batch_files
 from attscale.errors import DataError, ExperimentError, RunError, WeightsError
@@ -175,6 +175,7 @@ class _Run:
 
     def _log(self, iteration):
         seconds = time.monotonic() - self.since
+        on_gpu = device.gpu_memory() if self.training.gpus else None
         self.journal.write(
             {
                 "iteration": iteration,
@@ -183,6 +184,7 @@ class _Run:
                 "images_per_second": round(self.images / seconds, 2),
                 "seconds_waited_for_data": round(self.waited, 3),
                 "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                **({"gpu_memory_mib": on_gpu[0]} if on_gpu else {}),
             }
         )
         self.sums = dict.fromkeys(self.sums, 0.0)

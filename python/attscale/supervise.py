@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 
 from attscale import runs
-from attscale.errors import RunError, UserError
+from attscale.errors import OutOfMemoryError, RunError, UserError
 
 LOG = "console.log"
 _TAIL = 20  # lines
@@ -21,17 +21,19 @@ _CHECK = re.compile(rb"^F\d{4,8} .*?\] (?P<cause>.*)$")
 _NOISE = re.compile(rb"^(\*\*\* |WARNING: Logging before |\s+@ |F\d{4,8} |PC: )")  # a failed CHECK and its stack trace
 
 
-def run(folder, ranks=1):
+def run(folder, ranks=1, *, module="attscale.trainer", temporary=False):
     """Trains the run in `folder` in a process for each rank; returns when all have finished or been stopped.
 
-    Raises UserError with the one-line cause when one fails: its own, Caffe's failed CHECK, or the signal it died of.
-    One that fails ends the others. A first SIGINT or SIGTERM is passed on, and the processes take a snapshot and end
-    well; a second SIGINT ends them at once (KeyboardInterrupt).
+    module: what the processes run, with folder, rank and our process id as arguments. temporary: the folder will not
+    last, so nobody is told to continue what is in it.
+    Raises UserError with the one-line cause when one fails: its own, Caffe's failed CHECK, or the signal it died of;
+    OutOfMemoryError where that was the cause. One that fails ends the others. A first SIGINT or SIGTERM is passed on,
+    and the processes take a snapshot and end well; a second SIGINT ends them at once (KeyboardInterrupt).
     """
     folder = Path(folder)
     with runs.lock(folder), open(folder / LOG, "ab") as log:
         (folder / ".nccl").unlink(missing_ok=True)
-        children = [_Child(folder, rank) for rank in range(ranks)]
+        children = [_Child(folder, rank, module, temporary) for rank in range(ranks)]
         try:
             with _passing_signals_on(children):
                 _watch(children, log)
@@ -48,11 +50,11 @@ def failed_check(lines):
 class _Child:
     """A training process; `tail` is the end of what it said, `cause` the CHECK that failed, `error` its own line."""
 
-    def __init__(self, folder, rank):
-        command = [sys.executable, "-m", "attscale.trainer", str(folder), str(rank), str(os.getpid())]
+    def __init__(self, folder, rank, module, temporary):
+        command = [sys.executable, "-m", module, str(folder), str(rank), str(os.getpid())]
         # a session of its own: Ctrl-C at the terminal reaches only us, and is passed on once
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
-        self.folder, self.rank = folder, rank
+        self.folder, self.rank, self.temporary = folder, rank, temporary
         self.tail, self.cause, self.error = deque(maxlen=_TAIL), None, None
         self._rest = b""
 
@@ -88,20 +90,25 @@ class _Child:
             raise UserError(self.error)
         if status == 130:
             raise KeyboardInterrupt
-        raise RunError(self._explain(status))
+        raise (OutOfMemoryError if self.cause and _is_memory(self.cause) else RunError)(self._explain(status))
 
     def _explain(self, status):
         kept = (
-            f"continue with: python tools/train.py --resume {self.folder}; the whole output is in {self.folder / LOG}"
+            ""
+            if self.temporary
+            else (
+                f"; continue with: python tools/train.py --resume {self.folder}; "
+                f"the whole output is in {self.folder / LOG}"
+            )
         )
         if self.cause:
-            return f"Caffe stopped: {self.cause}{_advice(self.cause, self.folder)}; {kept}"
+            return f"Caffe stopped: {self.cause}{_advice(self.cause, self.folder)}{kept}"
         last = f"; its last words: {self.tail[-1]}" if self.tail else ""
         if status < 0:
             name = signal.Signals(-status).name
             killed = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-            return f"training process {self.rank} was ended by {name}{killed}{last}; {kept}"
-        return f"training process {self.rank} ended with status {status}{last}; {kept}"
+            return f"training process {self.rank} was ended by {name}{killed}{last}{kept}"
+        return f"training process {self.rank} ended with status {status}{last}{kept}"
 
     def end(self):
         if self.process.poll() is None:
@@ -150,15 +157,26 @@ def _passing_signals_on(children):
             signal.signal(number, handler)
 
 
+def splits(batch_size, iter_size):
+    """(batch_size, iter_size) and every smaller batch with as many images an iteration, the largest first."""
+    images = batch_size * iter_size
+    return [(n, images // n) for n in range(batch_size, 0, -1) if images % n == 0]
+
+
+def _is_memory(cause):
+    """Whether a CHECK failed for want of memory: of CUDA, of its libraries, of the machine."""
+    return any(words in cause for words in ("out of memory", "ALLOC_FAILED", "host allocation of size"))
+
+
 def _advice(cause, folder):
     """What to do about the failures of Caffe that people meet."""
-    if "out of memory" in cause:
+    if _is_memory(cause):
         run = runs.load(folder)
-        images = run.batch_size * run.iter_size
-        split = next((n for n in range(run.batch_size - 1, 0, -1) if images % n == 0), None)
-        if split is None:
-            return " (one image at a time is the least; a smaller crop or another GPU is needed)"
-        return f" (try --batch-size {split} --iter-size {images // split}, the same {images} images an iteration)"
+        smaller = splits(run.batch_size, run.iter_size)[1:]
+        if not smaller:
+            return " (one image at a time is the least; a smaller crop or more memory is needed)"
+        (batch_size, iter_size), images = smaller[0], run.batch_size * run.iter_size
+        return f" (try --batch-size {batch_size} --iter-size {iter_size}, the same {images} images an iteration)"
     if "SerializeToOstream" in cause:
         return " (is the disk full?)"
     return ""

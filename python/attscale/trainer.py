@@ -23,8 +23,9 @@ def main(argv):
     run = runs.load(folder)
     row = run.row
 
-    from attscale import device, runtime, solve
+    from attscale import device, limits, runtime, solve
 
+    limits.check_batch(row)
     runtime.limit_threads(row, run.threads)
     device.choose(run.gpus, rank)
     nccl_id = _share_id(folder, rank, device.new_nccl_id) if len(run.gpus) > 1 else None
