@@ -568,6 +568,17 @@ def test_an_ended_process_is_not_waited_for_because_of_what_it_started(tmp_path,
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
+def test_what_caffe_prints_behind_a_progress_bar_is_not_shown(tmp_path, monkeypatch, capfd):
+    runs.create(tmp_path / "r", runs.RunOptions(
+        experiment="shapes", data="data", max_iter=1, batch_size=1, iter_size=1
+    ), [])  # fmt: skip
+    bar = "printf 'shapes: 0it' >&2\necho 'WARNING: Logging before InitGoogleLogging() is written to STDERR' >&2"
+    stand_in(tmp_path, monkeypatch, "no", "0", then=f"{bar}\nkill -ABRT $$")
+    with pytest.raises(RunError, match="ended by SIGABRT"):
+        supervise.run(tmp_path / "r")
+    assert capfd.readouterr().err == "shapes: 0it\n"
+
+
 def test_a_process_whose_parent_has_ended_before_it_asked_ends_at_once():
     """Between its start and its asking: the parent that it names is another than the one that it has."""
     line = "from attscale import processes; processes.die_with_parent({}); print('alive')"

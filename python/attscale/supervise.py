@@ -19,6 +19,7 @@ _PATIENCE = 0.2  # seconds between looks whether a process has ended
 _PIPE = 1 << 20  # bytes; no more are in a pipe at once
 _CHECK = re.compile(rb"^F\d{4,8} .*?\] (?P<cause>.*)$")
 _NOISE = re.compile(rb"^(\*\*\* |WARNING: Logging before |\s+@ |F\d{4,8} |PC: )")  # a failed CHECK and its stack trace
+_BEHIND_BAR = re.compile(rb"WARNING: Logging before InitGoogleLogging[^\r\n]*")  # which has no line end
 
 
 def run(folder, ranks=1, *, module="attscale.trainer", temporary=False):
@@ -73,7 +74,7 @@ class _Child:
         elif text.startswith(b"error: "):
             self.error = text.removeprefix(b"error: ").decode(errors="replace")
         elif not _NOISE.match(text):
-            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.write(_BEHIND_BAR.sub(b"", line))
             sys.stderr.flush()
             if line.endswith(b"\n") and text.strip():
                 self.tail.append(text.rpartition(b"\r")[2].decode(errors="replace"))
