@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from attscale import caffemodel, device, dryrun, experiments, journal, prototxt, runs, snapshots, solve, supervise
+from attscale import caffemodel, cli, device, dryrun, experiments, journal, prototxt, runs, snapshots, solve, supervise
 from attscale.data.images import write_label
 from attscale.data.loader import LoaderOptions, batch_files
 from attscale.errors import RunError, UserError
@@ -373,6 +373,24 @@ def test_the_dry_run_goes_down_to_the_split_that_fits(tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, "something else", ".*")
     with pytest.raises(RunError, match=r"^Caffe stopped: Check failed: something else$"):
         next(dryrun.report(options))
+
+
+def test_want_of_memory_in_a_layer_of_ours_is_one_line_too(tmp_path, monkeypatch):
+    """NumPy's MemoryError, by the command line's handler, in a child of the dry run: the next split is tried."""
+    (tmp_path / "measured").write_text(json.dumps({**MEASURED, "gpu_memory_mib": None}))
+
+    def main(_):
+        raise np._core._exceptions._ArrayMemoryError((2, 3), np.dtype(np.float32))
+
+    with pytest.raises(SystemExit) as raised:
+        cli.run(main)
+    said = str(raised.value)
+    assert said.startswith("error: out of memory: Unable to allocate")
+    script = f"grep -q '\"batch_size\": 2,' $3/run.json && {{ echo '{said}' >&2; exit 1; }}"
+    stand_in(tmp_path, monkeypatch, "no", "0", then=f"{script}\ncp {tmp_path}/measured $3/measured.json")
+    lines = list(dryrun.report(runs.RunOptions(experiment="voc", data="d", max_iter=1, batch_size=2, iter_size=1)))
+    assert lines[0] == "--batch-size 2 --iter-size 1: out of memory"
+    assert lines[-1] == "the split chosen by measured memory: --batch-size 1 --iter-size 2"
 
 
 def test_gpu_memory_is_measured_while_the_net_is_there(home, tmp_path, monkeypatch):

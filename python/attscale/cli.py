@@ -31,6 +31,8 @@ def run(main):
         for stream in gone:  # what is still to be written goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(_SIGPIPE)
+    except MemoryError as error:  # what NumPy raises in a layer; Caffe itself aborts
+        sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)

@@ -71,9 +71,8 @@ def gpu_memory():
     """MiB (in use, there are) of the GPU that Caffe uses, all processes counted; None where the driver does not say."""
     driver = _driver()
     free, there = ctypes.c_size_t(), ctypes.c_size_t()
-    if driver is None or driver.cuMemGetInfo_v2(
-        ctypes.byref(free), ctypes.byref(there)
-    ):  # of this thread's context, which is Caffe's
+    # of this thread's context, which is Caffe's
+    if driver is None or driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(there)):
         return None
     return (there.value - free.value) >> 20, there.value >> 20
 

@@ -88,7 +88,7 @@ class _Child:
         if status == 0:
             return
         if self.error:
-            raise UserError(self.error)
+            raise (OutOfMemoryError if _is_memory(self.error) else UserError)(self.error)
         if status == 130:
             raise KeyboardInterrupt
         raise (OutOfMemoryError if self.cause and _is_memory(self.cause) else RunError)(self._explain(status))
@@ -165,7 +165,7 @@ def splits(batch_size, iter_size):
 
 
 def _is_memory(cause):
-    """Whether a CHECK failed for want of memory: of CUDA, of its libraries, of the machine."""
+    """Whether a process failed for want of memory: of CUDA, of its libraries, of Caffe on the CPU, of NumPy."""
     return any(words in cause for words in ("out of memory", "ALLOC_FAILED", "host allocation of size"))
 
 
