@@ -1,10 +1,13 @@
 """Miniature archives in exactly the formats of the official ones, through the command, whole and damaged."""
 
+import contextlib
+import functools
 import hashlib
 import io
 import json
 import tarfile
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +20,7 @@ from attscale.data.datasets import COCO_CLASSES, VOC_CLASSES
 from attscale.data.images import read_label, voc_palette
 from attscale.data.lists import read_list
 from attscale.errors import DataError
+from attscale.files import write_bytes
 from attscale.prepare import coco, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
 from conftest import one_line_error
@@ -166,27 +170,85 @@ def test_running_again_keeps_what_is_there_and_a_new_archive_begins_anew(voc, to
     assert np.array_equal(read_label(target), label(9, 9))
 
 
-def test_an_interrupted_step_goes_on_with_its_own_files_only(tmp_path):
-    archive = tmp_path / "a.tar"
-    archive.write_bytes(b"one")
-    (tmp_path / "kept").touch()
+def written(archive, *steps):
+    """What a run of step "s" writes for each (name, content): a KeyboardInterrupt as the content ends it there."""
+    root, result = archive.parent / "root", []
 
-    def interrupted():
-        with Ledger(tmp_path).step("s", archive) as keep:
-            assert not keep(tmp_path / "kept")  # a file of unknown origin is not trusted
+    def content(value):
+        if value is KeyboardInterrupt:
             raise KeyboardInterrupt
+        return value
 
+    def write(path, value):
+        result.append(path.name)
+        write_bytes(path, value)
+
+    with contextlib.suppress(KeyboardInterrupt), Ledger(root).step("s", archive) as make:
+        for name, value in steps if make else ():
+            make(root / name, write, functools.partial(content, value))
+    return result
+
+
+def test_an_interrupted_step_goes_on_with_what_it_made_of_the_same_archive(tmp_path):
+    archive, stop = tmp_path / "a.tar", ("stop", KeyboardInterrupt)
+    archive.write_bytes(b"one")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/a").touch()  # a file of unknown origin is not trusted
+    assert written(archive, ("a", b"1"), ("b", b"1"), stop, ("c", b"1")) == ["a", "b"]
+    assert written(archive, ("a", b"1"), ("b", b"1"), stop) == []
+    (tmp_path / "root/a").write_bytes(b"")  # after a power failure, say
+    assert written(archive, ("a", b"1"), ("b", b"1"), stop) == ["a"]
+    archive.write_bytes(b"other")  # the archive changed: nothing is kept, also not by the try after the next
+    assert written(archive, ("a", b"2"), stop) == ["a"]
+    assert written(archive, ("a", b"2"), ("b", b"2"), ("c", b"2"), ("none", None)) == ["b", "c"]
+    assert Ledger(tmp_path / "root").files("s") == {tmp_path / "root" / name for name in "abc"}
+    assert written(archive, ("a", b"3")) == []  # done
+    (tmp_path / "root/b").unlink()
+    assert written(archive, ("a", b"2"), ("b", b"2"), ("c", b"2")) == ["b"]
+
+
+def test_a_record_that_is_none(voc, tool):
+    for text in ("[]", "{", '{"voc": []}', '{"voc": {"from": [], "done": true}}'):
+        (voc / "root").mkdir(exist_ok=True)
+        (voc / "root/.prepared.json").write_text(text)
+        refused(tool, "voc12", "root/.prepared.json: ", "remove it to prepare the set anew")
+
+
+def test_files_lost_or_spoiled_since_are_made_again(voc, tool):
+    prepared(tool, "voc12", "--any-count")
+    root = voc / "root"
+    whole = {name: (root / name).read_bytes() for name in files(root)}
+    kept = root / "JPEGImages/2008_000003.jpg"
+    before = kept.stat().st_mtime_ns
+    for name, spoil in (
+        ("JPEGImages/2009_000005.jpg", Path.unlink),
+        ("JPEGImages/2009_000005.jpg", lambda path: path.write_bytes(b"x")),
+        ("JPEGImages/2009_000005.jpg", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+        ("SegmentationClassAug/2007_000001.png", Path.unlink),  # VOC's
+        ("SegmentationClassAug/2008_000004.png", lambda path: path.write_bytes(bytes(path.stat().st_size))),  # SBD's
+        ("ImageSets/SBD/train.txt", Path.unlink),
+    ):
+        spoil(root / name)
+        prepared(tool, "voc12", "--any-count")
+        assert (root / name).read_bytes() == whole[name]
+    assert kept.stat().st_mtime_ns == before  # and nothing else is
+
+
+def test_a_new_archive_that_lacks_a_member_is_refused_though_an_earlier_one_had_it(voc, tool):
+    prepared(tool, "voc12", "--any-count")
+    said = spoil_missing(voc)
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            interrupted()
-        archive.write_bytes(archive.read_bytes() + b".")  # the archive changed: nothing is kept
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    with Ledger(tmp_path).step("s", archive) as keep:
-        assert keep(tmp_path / "kept")
-        assert not keep(tmp_path / "missing")
-    with Ledger(tmp_path).step("s", archive) as keep:
-        assert keep is None
+        refused(tool, "voc12", said)
+        assert files(voc / "root/list") == []  # what they name is no more what they were made of
+    tar(voc / "benchmark.tgz", sbd_members(), "w:gz")
+    members = voc_members()
+    del members["VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"]
+    tar(voc / "VOCtrainval_11-May-2012.tar", members)
+    refused(tool, "voc12", "lacks the list val.txt")
+    members = voc_members()
+    del members["VOCdevkit/VOC2012/JPEGImages/2008_000003.jpg"]
+    tar(voc / "VOCtrainval_11-May-2012.tar", members)
+    refused(tool, "voc12", "lacks JPEGImages/2008_000003.jpg; is it cut short?")
 
 
 def test_counts_of_the_paper_are_demanded(voc, tool):
@@ -456,6 +518,19 @@ def test_person_part_from_pascal_part(tmp_path, tool):
     refused(tool, "voc10_part", "train would have 1 members, expected 1716", arguments=())
 
 
+def test_person_part_from_a_corrected_archive(tmp_path, tool):
+    """Images of which an earlier archive had a person, and this one has not, are not listed."""
+    names = ["2008_000001", "2008_000002", "2009_000003", "2009_000004"]
+    voc2010(tmp_path, names)
+    hair, nobody = anno(("person", [part("hair", [3])])), anno(("person", []))
+    tar(tmp_path / "trainval.tar.gz", {f"Annotations_Part/{name}.mat": hair for name in names}, "w:gz")
+    assert "train 2, val 2" in prepared(tool, "voc10_part", "--any-count").stdout
+    corrected = {f"Annotations_Part/{name}.mat": hair if name in names[1:3] else nobody for name in names}
+    tar(tmp_path / "trainval.tar.gz", corrected, "w:gz")
+    assert "train 1, val 1" in prepared(tool, "voc10_part", "--any-count").stdout
+    assert (tmp_path / "root/list/train.txt").read_text().startswith("/JPEGImages/2008_000002.jpg ")
+
+
 def test_person_part_from_the_authors_archive_which_wins(tmp_path, tool):
     names = ["2008_000001", "2008_000002", "2009_000003", "2009_000004"]
     voc2010(tmp_path, names)
@@ -564,6 +639,18 @@ def test_coco(tmp_path, tool):
     assert record["lists"]["train10k"] == {"images": 3, "sha256": hashlib.sha256(text).hexdigest()}
 
 
+def test_coco_whole_then_its_subset_then_whole_again(tmp_path, tool):
+    """What was made of the same archives for another choice of images stays, and so do its lists."""
+    coco_archives(tmp_path)
+    prepared(tool, "coco", "--any-count", "--full")
+    path = tmp_path / "root/SegmentationVOC/train2014/COCO_train2014_000000000009.png"
+    before = path.stat().st_mtime_ns
+    prepared(tool, "coco", "--any-count")
+    assert (tmp_path / "root/list/train_voc.txt").exists()
+    prepared(tool, "coco", "--any-count", "--full")
+    assert path.stat().st_mtime_ns == before
+
+
 def test_the_subset_is_drawn_by_a_rule_that_anyone_can_follow():
     """`printf 0:4 | sha256sum` begins with 48, of 0:3 with 76, 0:2 with 93, 0:0 with ac, 0:1 with ef."""
     assert [coco.choose(range(5), count, 0) for count in (1, 2, 3, 4)] == [[4], [3, 4], [2, 3, 4], [0, 2, 3, 4]]
@@ -668,6 +755,23 @@ def test_ade20k_classes_out_of_range(value, said, tmp_path, tool):
     ade(tmp_path, label(0, value))
     refused(tool, "ade20k", "ADE_val_00000001.png", said)
     assert not (tmp_path / "root/list").exists()
+
+
+def test_ade20k_takes_nothing_from_an_archive_that_was_refused(tmp_path, tool):
+    ade(tmp_path, label(7))
+    path, top = tmp_path / "ADEChallengeData2016.zip", "ADEChallengeData2016"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{top}/images/training/ADE_train_00000002.jpg", jpeg(3))
+        archive.writestr(f"{top}/annotations/training/ADE_train_00000002.png", saved(Image.fromarray(label(9))))
+        archive.writestr(f"{top}/annotations/validation/ADE_val_00000009.png", saved(Image.fromarray(label(200))))
+    refused(tool, "ade20k", "ADE_val_00000009.png: 600 pixels have the value 199")
+    ade(tmp_path, label(7))
+    assert "train 1, val 1" in prepared(tool, "ade20k", "--any-count").stdout
+    assert "00000002" not in (tmp_path / "root/list/train.txt").read_text()
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{top}/images/training/ADE_train_00000002.jpg", jpeg(3))  # its old label map is still there
+    refused(tool, "ade20k", f"{top}.zip: lacks annotations/training/ADE_train_00000002.png; is it cut short?")
+    assert files(tmp_path / "root/list") == []
 
 
 def test_zip_archives_whose_members_are_damaged_or_encrypted(tmp_path, tool):

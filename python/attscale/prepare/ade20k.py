@@ -1,5 +1,6 @@
 """ADE20K scene parsing (the challenge of 2016): 150 classes. Its files have 0 for "other", which becomes 255."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -32,24 +33,31 @@ def prepare(root, folder, *, any_count=False):
     """
     root = Path(root)
     (archive,) = archives.locate(SOURCES, folder)
-    with Ledger(root).step("files", archive) as keep:
-        if keep:
+    ledger = Ledger(root, COUNTS)
+    with ledger.step("files", archive) as make:
+        if make:
             for name, read in archives.members(archive):
                 found = _MEMBER.fullmatch(name)
-                if found and found["image"] and not keep(root / found["image"]):
-                    write_bytes(root / found["image"], read())
-                elif found and found["label"] and not keep(root / found["label"]):
-                    label = shift(decode_label(read(), f"{archive}: {name}"), f"{archive}: {name}")
-                    write_index(root / found["label"], label)
+                if found and found["image"]:
+                    make(root / found["image"], write_bytes, read)
+                elif found:
+                    label = functools.partial(_label, f"{archive}: {name}", read)
+                    make(root / found["label"], write_index, label)
     result = []
     for folder_name, name in _FOLDERS.items():
-        ids = sorted(path.stem for path in (root / "images" / folder_name).glob("*.jpg"))
+        folder_path = root / "images" / folder_name
+        ids = sorted(path.stem for path in ledger.files("files") if path.parent == folder_path)
         splits.check_count(name, len(ids), COUNTS[name], any_count)
         if not ids:
             raise DataError(f"{archive}: has no images/{folder_name}/*.jpg; is it cut short?")
         pairs = [(f"images/{folder_name}/{i}.jpg", f"annotations/{folder_name}/{i}.png") for i in ids]
+        ledger.demand(archive, [root / label for _, label in pairs], "files")
         result.append(Split(name, (list_text(pairs),)))
     return result
+
+
+def _label(name, read):
+    return shift(decode_label(read(), name), name)
 
 
 def shift(label, name):

@@ -1,6 +1,7 @@
 """MS-COCO 2014: instances to label maps, the paper's subsets, and the whole set in VOC's classes for pretraining."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import operator
@@ -45,7 +46,7 @@ def prepare(root, folder, *, any_count=False, full=False, seed=SEED):
     """
     root = Path(root)
     annotations, *images = archives.locate(SOURCES, folder)
-    ledger = Ledger(root)
+    ledger = Ledger(root, [*COUNTS, "train", "val", "train_voc", "val_voc"])
     result, record = [], {"seed": seed, "rule": choose.__doc__.split("\n")[0], "lists": {}}
     for half, archive, (name, count) in zip(("train2014", "val2014"), images, COUNTS.items(), strict=True):
         index = _Index.read(annotations, f"annotations/instances_{half}.json")
@@ -158,6 +159,9 @@ class _Index:
         except ValueError as error:
             raise DataError(f"{where}: damaged or cut short: {error}") from None
 
+    def label(self, image, classes):
+        return draw(self.annotations.get(image, ()), *self.sizes[image], classes)
+
     def has_voc(self, image):
         return any(a["category_id"] in self.voc_classes and not a["iscrowd"] for a in self.annotations.get(image, ()))
 
@@ -172,26 +176,24 @@ def _is_file_name(value):
 
 def _label(ledger, archive, root, half, index, ids, full):
     kinds = {"SegmentationClass": index.classes, **({"SegmentationVOC": index.voc_classes} if full else {})}
-    with ledger.step(f"{half} labels", archive, _digest(ids), sorted(kinds)) as keep:
-        if keep:
-            for image in tqdm(ids, desc=f"{half} annotation", unit="image"):
-                for folder, classes in kinds.items():
-                    if not keep(target := root / _label_name(folder, half, index.files[image])):
-                        annotations = index.annotations.get(image, ())
-                        write_label(target, draw(annotations, *index.sizes[image], classes))
+    for folder, classes in kinds.items():
+        targets = {root / _label_name(folder, half, index.files[image]): image for image in ids}
+        with ledger.step(f"{half} {folder}", archive, wanted=targets) as make:
+            if make:
+                for target, image in tqdm(targets.items(), desc=f"{half} annotation", unit="image"):
+                    label = functools.partial(index.label, image, classes)
+                    make(target, write_label, label)
 
 
 def _extract(ledger, archive, root, half, files):
     """Only what is wanted, since a zip archive can be read from anywhere."""
-    with ledger.step(f"{half} images", archive, _digest(files)) as keep:
-        if not keep:
-            return
-        wanted = {f"{half}/{file}" for file in files}
-        for name, read in archives.members(archive):
-            if name in wanted and not keep(root / name):
-                write_bytes(root / name, read())
-        if missing := sorted(name for name in wanted if not (root / name).is_file()):
-            raise DataError(f"{archive}: lacks {missing[0]} and {len(missing) - 1} more; is it cut short?")
+    wanted = {root / half / file for file in files}
+    with ledger.step(f"{half} images", archive, wanted=wanted) as make:
+        if make:
+            for name, read in archives.members(archive):
+                if root / name in wanted:
+                    make(root / name, write_bytes, read)
+            ledger.demand(archive, wanted, f"{half} images")
 
 
 def _digest(value):

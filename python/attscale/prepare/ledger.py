@@ -2,49 +2,120 @@
 
 import contextlib
 import json
+import time
 from pathlib import Path
 
 from attscale.errors import DataError
-from attscale.files import write_text
+from attscale.files import remove, write_text
 
 NAME = ".prepared.json"
+#: Seconds between two notes of a step's progress: a run that is killed does the last of them again.
+INTERVAL = 5
 
 
 class Ledger:
-    """The file `.prepared.json` in the root of a set.
+    """The file `.prepared.json` in the root of a set: every step's archives and the files that it made of them.
 
-    A step is done only when all its files are written, each of them whole. One that was interrupted goes on: what
-    it wrote from the same archives (same name, size and time) is kept. From other archives it begins anew.
+    What counts is what a step made from the archives that there are now (same name, size and time), and never what
+    else lies in its folders: that may be of an archive that was refused, or of an earlier one.
     """
 
-    def __init__(self, root):
-        self.path = Path(root, NAME)
+    def __init__(self, root, lists=()):
+        """`lists` names those that are made of the steps' files: they are removed as soon as a step begins."""
+        self.root, self.path = Path(root), Path(root, NAME)
+        self._lists = [self.root / f"list/{name}.txt" for name in lists]
         try:
             self.steps = json.loads(self.path.read_text())
         except FileNotFoundError:
             self.steps = {}
         except (OSError, ValueError) as error:
             raise DataError(f"{self.path}: cannot be read ({error}); remove it to prepare the set anew") from None
+        if not _is_record(self.steps):
+            raise DataError(f"{self.path}: is no record of steps and files; remove it to prepare the set anew")
 
     @contextlib.contextmanager
-    def step(self, name, *sources):
-        """Yields None if `name` was done from `sources`; else `keep(path)`: is this file there from an earlier try?
+    def step(self, name, *sources, wanted=()):
+        """Yields None if `name` was done from `sources` and all its files are there; else `make`.
 
-        `sources` are paths of archives, or any JSON values that decide the outcome.
+        `make(path, write, content)` calls `write(path, content())`, unless the file is there from an earlier try, or
+        `content()` is None. `sources` are paths of archives, or any JSON values that decide the outcome. A step that
+        was done without some of the paths `wanted` goes on.
         """
         recipe = [_identity(source) for source in sources]
         found = self.steps.get(name, {})
-        if found == {"from": recipe, "done": True}:
+        recorded = found["files"] if found.get("from") == recipe else {}
+        files = {file: size for file, size in recorded.items() if _size(self.root / file) == size}
+        intact, complete = files == recorded, {self._name(path) for path in wanted} <= files.keys()
+        if found.get("from") == recipe and found["done"] and intact and complete:
             yield None
             return
-        resumed = found == {"from": recipe, "done": False}
-        self._note(name, {"from": recipe, "done": False})
-        yield lambda path: resumed and Path(path).exists()
-        self._note(name, {"from": recipe, "done": True})
+        for path in self._lists:
+            remove(path)
+        self.steps[name] = state = {"from": recipe, "done": False, "files": files}
+        self._save()
+        saved = time.monotonic()
 
-    def _note(self, name, state):
-        self.steps[name] = state
-        write_text(self.path, json.dumps(self.steps, indent=1) + "\n")
+        def make(path, write, content):
+            nonlocal saved
+            file = self._name(path)
+            if file in files:
+                return
+            value = content()
+            if value is None:
+                return
+            write(path, value)
+            files[file] = _size(path)
+            if time.monotonic() > saved + INTERVAL:
+                self._save()
+                saved = time.monotonic()
+
+        try:
+            yield make
+            state["done"] = True
+        finally:
+            self._save()
+
+    def files(self, *steps):
+        """The paths of all files that the steps so called made, or any step if none is named."""
+        chosen = [state for step, state in self.steps.items() if not steps or step in steps]
+        return {self.root / file for state in chosen for file in state["files"]}
+
+    def demand(self, archive, paths, *steps):
+        """Raises DataError, which says that `archive` lacks them, unless the steps made all of `paths`."""
+        missing = sorted(map(self._name, set(paths) - self.files(*steps)))
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise DataError(f"{archive}: lacks {missing[0]}{more}; is it cut short?")
+
+    def forget(self, paths):
+        """Has `paths` made again, and whatever else bears their names: label maps are made of others."""
+        stems = {path.stem for path in paths}
+        for state in self.steps.values():
+            kept = {file: size for file, size in state["files"].items() if Path(file).stem not in stems}
+            state["done"] &= kept == state["files"]
+            state["files"] = kept
+        self._save()
+
+    def _name(self, path):
+        return path.relative_to(self.root).as_posix()
+
+    def _save(self):
+        write_text(self.path, json.dumps(self.steps) + "\n")
+
+
+def _is_record(steps):
+    return isinstance(steps, dict) and all(
+        isinstance(state, dict) and state.keys() == {"from", "done", "files"} and isinstance(state["files"], dict)
+        for state in steps.values()
+    )
+
+
+def _size(path):
+    """Bytes of a file; None where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _identity(source):

@@ -8,6 +8,7 @@ from attscale.data import shapes, verify
 from attscale.data.datasets import DATASETS
 from attscale.errors import DataError
 from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
+from attscale.prepare.ledger import Ledger
 
 MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
 
@@ -38,21 +39,38 @@ def make(name, root, folder, *, say=print, progress=iter, **options):
     Lists are written last, when every pair of them has been read: what they name can be trained on. Raises DataError.
     """
     root = Path(root)
+    earlier = Ledger(root).files()
     made = MODULES[name].prepare(root, folder, **options)
+    faulty = _faulty(root, name, made, progress, earlier)
+    if faulty:  # by whatever happened to them since they were made: the archives are there to make them again
+        say(f"{root}: {len(faulty)} pairs are faulty, and made again; the first: {faulty[0][0]}")
+        Ledger(root).forget(path for pair in faulty for path in pair)
+        made = MODULES[name].prepare(root, folder, **options)
+        _faulty(root, name, made, progress)
+    for split in made:
+        splits.write_as_released(root / f"list/{split.name}.txt", split, say)
+    return {split.name: split.texts[0].count("\n") for split in made}
+
+
+def _faulty(root, name, made, progress, earlier=frozenset()):
+    """The faulty pairs of which a file is one of `earlier`. Raises DataError if there are others."""
     known = {
         dataset.splits[split]: len(dataset.classes)
         for dataset in DATASETS.values()
         for split in dataset.splits
         if dataset.root == DATASETS[name].root
     }
-    checked = set()
+    checked, faulty = set(), []
     for split in made:
         lines = [line.split() for line in split.texts[0].splitlines()]
         pairs = [tuple(root / part.lstrip("/") for part in line) for line in lines if len(line) == 2]
         new = [pair for pair in pairs if pair not in checked]
         path = f"list/{split.name}.txt"
-        verify.check(new, known[path], progress(split.name)).raise_faults(root / path)
+        report = verify.check(new, known[path], progress(split.name))
+        if report.faults:
+            found = [pair for pair in new if verify.check([pair], known[path]).faults] if earlier else []
+            if not found or any(earlier.isdisjoint(pair) for pair in found):
+                report.raise_faults(root / path)
+            faulty += found
         checked.update(new)
-    for split in made:
-        splits.write_as_released(root / f"list/{split.name}.txt", split, say)
-    return {split.name: split.texts[0].count("\n") for split in made}
+    return faulty

@@ -4,6 +4,7 @@ PASCAL-Part (Chen et al., "Detect what you can") has 24 parts of a person, which
 (section 4.1). The authors' own archive has them merged; it is taken where it is there.
 """
 
+import functools
 import re
 from pathlib import Path, PurePosixPath
 
@@ -54,37 +55,46 @@ def prepare(root, folder, *, any_count=False):
     voc, authors, part = archives.locate(SOURCES, folder)
     if not (authors or part):
         raise DataError(f"{folder} lacks {SOURCES[1].file} (from {_AUTHORS_PAGE}) or {SOURCES[2].file} ({_PART_PAGE})")
-    ledger = Ledger(root)
-    with ledger.step("voc", voc) as keep:
-        if keep:
+    ledger = Ledger(root, COUNTS)
+    with ledger.step("voc", voc) as make:
+        if make:
             for name, read in archives.members(voc):
-                if (found := _VOC.fullmatch(name)) and not keep(root / found[1]):
-                    write_bytes(root / found[1], read())
+                if found := _VOC.fullmatch(name):
+                    make(root / found[1], write_bytes, read)
     members = _from_authors(ledger, authors, root) if authors else _from_part(ledger, part, voc, root)
     for name, ids in members.items():
+        ledger.demand(voc, [root / f"JPEGImages/{image}.jpg" for image in ids], "voc")
+        ledger.demand(authors or part, [root / LABELS / f"{image}.png" for image in ids], "labels")
         splits.check_count(name, len(ids), COUNTS[name], any_count)
     return [Split(name, (splits.pairs_text(ids, LABELS),)) for name, ids in members.items()]
 
 
 def _from_authors(ledger, archive, root):
     lists = {name: root / f"ImageSets/PersonPart/{name}.txt" for name in COUNTS}
-    with ledger.step("labels", archive) as keep:
-        if keep:
+    with ledger.step("labels", archive) as make:
+        if make:
             for name, read in archives.members(archive):
                 found = _AUTHORS.fullmatch(name)
                 if found and found["list"]:
-                    write_bytes(lists[found["list"]], _ids_text(f"{archive}: {name}", read()))
-                elif found and not keep(target := root / LABELS / f"{found['id']}.png"):
-                    label = decode_label(read(), f"{archive}: {name}")
-                    check_label(label, f"{archive}: {name}", len(PERSON_PARTS))
-                    write_label(target, label)
-    return {name: _read(path, archive) for name, path in lists.items()}
+                    text = functools.partial(_ids_text, f"{archive}: {name}", read)
+                    make(lists[found["list"]], write_bytes, text)
+                elif found:
+                    label = functools.partial(_authors_label, f"{archive}: {name}", read)
+                    make(root / LABELS / f"{found['id']}.png", write_label, label)
+    ledger.demand(archive, lists.values(), "labels")
+    return {name: splits.ids(path, path.read_bytes()) for name, path in lists.items()}
 
 
-def _ids_text(name, data):
+def _authors_label(name, read):
+    label = decode_label(read(), name)
+    check_label(label, name, len(PERSON_PARTS))
+    return label
+
+
+def _ids_text(name, read):
     """The authors' lists name an image and its label map; either way the first name's stem is the id."""
     try:
-        firsts = [line.split()[0] for line in data.decode().splitlines() if line.strip()]
+        firsts = [line.split()[0] for line in read().decode().splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise DataError(f"{name}: not a text file") from None
     return "".join(f"{PurePosixPath(first).stem}\n" for first in firsts).encode()
@@ -92,22 +102,23 @@ def _ids_text(name, data):
 
 def _from_part(ledger, archive, voc, root):
     """VOC's own split of the images in which a person has parts, of those that PASCAL-Part annotates."""
-    with ledger.step("labels", archive) as keep:
-        if keep:
+    with ledger.step("labels", archive) as make:
+        if make:
             for name, read in archives.members(archive):
-                found = _PART.fullmatch(name)
-                if found and not keep(target := root / LABELS / f"{found['id']}.png"):
-                    label = merge(f"{archive}: {name}", read())
-                    if label is not None:
-                        write_label(target, label)
+                if found := _PART.fullmatch(name):
+                    label = functools.partial(_part_label, f"{archive}: {name}", read)
+                    make(root / LABELS / f"{found['id']}.png", write_label, label)
+    labelled = {path.stem for path in ledger.files("labels")}
+    lists = {name: root / f"ImageSets/Main/{name}.txt" for name in COUNTS}
+    ledger.demand(voc, lists.values(), "voc")
     return {
-        name: [image for image in _read(root / f"ImageSets/Main/{name}.txt", voc) if _has_label(root, image)]
-        for name in COUNTS
+        name: [image for image in splits.ids(path, path.read_bytes()) if image in labelled]
+        for name, path in lists.items()
     }
 
 
-def _has_label(root, image):
-    return (root / LABELS / f"{image}.png").is_file()
+def _part_label(name, read):
+    return merge(name, read())
 
 
 def merge(name, data):
@@ -130,10 +141,3 @@ def merge(name, data):
                 raise DataError(f"{name}: the mask of {part_name} is {mask.shape}, others are {label.shape}")
             label[mask != 0] = _CLASS[part_name]
     return label
-
-
-def _read(path, archive):
-    try:
-        return splits.ids(path, path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{archive}: lacks the list {path.name}; is it cut short?") from None

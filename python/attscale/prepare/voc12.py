@@ -3,6 +3,7 @@
 Of the two, VOC's own annotation wins: SBD's images are among VOC's, their annotation is coarser.
 """
 
+import functools
 import re
 from pathlib import Path
 
@@ -54,27 +55,27 @@ def prepare(root, folder, *, any_count=False):
     """
     root = Path(root)
     trainval, sbd, test = archives.locate(SOURCES, folder)
-    ledger = Ledger(root)
-    for step, archive in (("voc", trainval), ("test images", test)):
-        if archive:
-            _unpack_voc(ledger, step, archive, root)
-    train, val = (_read_ids(root / f"ImageSets/Segmentation/{name}.txt", trainval) for name in ("train", "val"))
+    ledger = Ledger(root, COUNTS)
+    _unpack_voc(ledger, "voc", trainval, root)
+    lists = root / "ImageSets"
+    train, val = (_ids(ledger, "voc", trainval, lists / f"Segmentation/{name}.txt") for name in ("train", "val"))
     own = set(train) | set(val)
-    _check_files(trainval, root, own, "SegmentationClass", ".png")
-    with ledger.step("voc labels", trainval) as keep:
-        if keep:
+    ledger.demand(trainval, _paths(root, "SegmentationClass", own, ".png"), "voc")
+    with ledger.step("voc labels", trainval) as make:
+        if make:
             for name in tqdm(sorted(own), desc="VOC's annotation", unit="image"):
-                if not keep(target := root / LABELS / f"{name}.png"):
-                    write_index(target, read_label(root / f"SegmentationClass/{name}.png"))
+                label = functools.partial(read_label, root / f"SegmentationClass/{name}.png")
+                make(root / LABELS / f"{name}.png", write_index, label)
     _unpack_sbd(ledger, sbd, trainval, root, own)
-    sbd_ids = {name for split in ("train", "val") for name in _read_ids(root / f"ImageSets/SBD/{split}.txt", sbd)}
-    _check_files(sbd, root, sbd_ids, LABELS, ".png")
+    sbd_ids = {name for split in ("train", "val") for name in _ids(ledger, "sbd", sbd, lists / f"SBD/{split}.txt")}
+    ledger.demand(sbd, _paths(root, LABELS, sbd_ids, ".png"), "sbd", "voc labels")
     train_aug = sorted((sbd_ids | set(train)) - set(val))
-    _check_files(trainval, root, {*train_aug, *val}, "JPEGImages", ".jpg")
+    ledger.demand(trainval, _paths(root, "JPEGImages", [*train_aug, *val], ".jpg"), "voc")
     members = {"train": train, "val": val, "train_aug": train_aug, "trainval_aug": sorted({*train_aug, *val})}
     if test:
-        members["test"] = _read_ids(root / "ImageSets/Segmentation/test.txt", test)
-        _check_files(test, root, members["test"], "JPEGImages", ".jpg")
+        _unpack_voc(ledger, "test images", test, root, ledger.files("voc"))
+        members["test"] = _ids(ledger, "test images", test, lists / "Segmentation/test.txt")
+        ledger.demand(test, _paths(root, "JPEGImages", members["test"], ".jpg"), "voc", "test images")
     for name, ids in members.items():
         splits.check_count(name, len(ids), COUNTS[name], any_count)
     return [Split(name, tuple(_texts(name, ids, members)), SHA256.get(name, "")) for name, ids in members.items()]
@@ -88,24 +89,30 @@ def _texts(name, ids, members):
         yield splits.pairs_text([*members["train_aug"], *members["val"]], LABELS)
 
 
-def _unpack_voc(ledger, step, archive, root):
-    with ledger.step(step, archive) as keep:
-        if keep:
+def _unpack_voc(ledger, step, archive, root, others=()):
+    """`others` are files of another archive, which stay as they are."""
+    with ledger.step(step, archive) as make:
+        if make:
             for name, read in archives.members(archive):
-                if (found := _VOC.fullmatch(name)) and not keep(root / found[1]):
-                    write_bytes(root / found[1], read())
+                if (found := _VOC.fullmatch(name)) and root / found[1] not in others:
+                    make(root / found[1], write_bytes, read)
 
 
 def _unpack_sbd(ledger, archive, trainval, root, own):
-    with ledger.step("sbd", archive, trainval) as keep:
-        if not keep:
+    with ledger.step("sbd", archive, trainval) as make:
+        if not make:
             return
         for name, read in archives.members(archive):
             found = _SBD.fullmatch(name)
             if found and found["list"]:
-                write_bytes(root / f"ImageSets/SBD/{found['list']}.txt", read())
-            elif found and found["id"] not in own and not keep(target := root / LABELS / f"{found['id']}.png"):
-                write_index(target, sbd_label(f"{archive}: {name}", read()))
+                make(root / f"ImageSets/SBD/{found['list']}.txt", write_bytes, read)
+            elif found and found["id"] not in own:
+                label = functools.partial(_sbd_label, f"{archive}: {name}", read)
+                make(root / LABELS / f"{found['id']}.png", write_index, label)
+
+
+def _sbd_label(name, read):
+    return sbd_label(name, read())
 
 
 def sbd_label(name, data):
@@ -116,15 +123,11 @@ def sbd_label(name, data):
     return label
 
 
-def _read_ids(path, archive):
-    try:
-        return splits.ids(path, path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{archive}: lacks the list {path.name}; is it cut short?") from None
+def _ids(ledger, step, archive, path):
+    if path not in ledger.files(step):
+        raise DataError(f"{archive}: lacks the list {path.name}; is it cut short?")
+    return splits.ids(path, path.read_bytes())
 
 
-def _check_files(archive, root, names, folder, suffix):
-    missing = sorted(name for name in names if not (root / folder / f"{name}{suffix}").is_file())
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(f"{archive}: lacks {folder}/{missing[0]}{suffix}{more}; is it cut short?")
+def _paths(root, folder, names, suffix):
+    return [root / folder / f"{name}{suffix}" for name in names]
