@@ -21,7 +21,7 @@ from attscale.data.images import read_label, voc_palette
 from attscale.data.lists import read_list
 from attscale.errors import DataError
 from attscale.files import write_bytes
-from attscale.prepare import coco, voc10_part, voc12
+from attscale.prepare import coco, ledger, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
 from conftest import one_line_error
 
@@ -205,6 +205,17 @@ def test_an_interrupted_step_goes_on_with_what_it_made_of_the_same_archive(tmp_p
     assert written(archive, ("a", b"3")) == []  # done
     (tmp_path / "root/b").unlink()
     assert written(archive, ("a", b"2"), ("b", b"2"), ("c", b"2")) == ["b"]
+
+
+def test_a_run_that_is_killed_has_noted_its_files_by_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "INTERVAL", 0)
+    archive, path = tmp_path / "a.tar", tmp_path / "a"
+    archive.touch()
+    with Ledger(tmp_path).step("s", archive) as make:
+        make(path, write_bytes, lambda: b"1")
+        as_if_killed = Ledger(tmp_path)
+    with as_if_killed.step("s", archive) as make:
+        make(path, write_bytes, pytest.fail)
 
 
 def test_a_record_that_is_none(voc, tool):
@@ -691,7 +702,7 @@ def test_damaged_coco(tmp_path, tool):
     spoiled("annotations of category 2, which it does not have", train=instances(
         "train2014", [4], [annotation(1, 4, 2, box(0, 0, 1, 1), 1)]
     ))  # fmt: skip
-    spoiled("annotation 1: its mask is", train=instances(
+    spoiled("annotations/instances_train2014.json: annotation 1: its mask is", train=instances(
         "train2014", [4], [annotation(1, 4, 1, {"size": [3, 3], "counts": [0, 9]}, 1)]
     ))  # fmt: skip
     spoiled("'../../x.jpg' is no image's file name", train=instances("train2014", [4], []).replace(

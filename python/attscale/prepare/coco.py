@@ -121,6 +121,7 @@ class _Index:
     """What is needed of an instances file: images, their annotations, and which category is which class."""
 
     def __init__(self, name, content):
+        self.name = name
         try:
             self.sizes = {image["id"]: _size(image) for image in content["images"]}
             self.files = {image["id"]: image["file_name"] for image in content["images"]}
@@ -160,7 +161,10 @@ class _Index:
             raise DataError(f"{where}: damaged or cut short: {error}") from None
 
     def label(self, image, classes):
-        return draw(self.annotations.get(image, ()), *self.sizes[image], classes)
+        try:
+            return draw(self.annotations.get(image, ()), *self.sizes[image], classes)
+        except DataError as error:
+            raise DataError(f"{self.name}: {error}") from None
 
     def has_voc(self, image):
         return any(a["category_id"] in self.voc_classes and not a["iscrowd"] for a in self.annotations.get(image, ()))
