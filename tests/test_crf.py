@@ -2,6 +2,10 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -218,3 +222,26 @@ def test_the_search_command(home, tool):
     assert len(record) == 36 + 26
     assert record[0]["mean_iou"] >= record[-1]["mean_iou"]
     assert (home / "p/crf/search.png").stat().st_size > 5000
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    """A worker of a sweep that is killed leaves none behind."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os, time\nfrom attscale.crf import in_processes\n"
+        "def work(number):\n    os.mkdir(f'{number} {os.getpid()}')\n    time.sleep(100)\n"
+        "if __name__ == '__main__':\n    list(in_processes(work, [(1,), (2,)], 2))\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
+    wait_until(lambda: len([*tmp_path.glob("* *")]) == 2)
+    workers = [path.name.split()[1] for path in tmp_path.glob("* *")]
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
+
+
+def wait_until(true, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

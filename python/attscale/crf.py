@@ -16,6 +16,7 @@ from attscale import inventory, metrics, scores
 from attscale.data.images import read_image, write_label
 from attscale.data.samples import load_pair
 from attscale.errors import DataError, UserError
+from attscale.processes import die_with_parent
 
 KIND = "crf"
 
@@ -142,7 +143,7 @@ def in_processes(function, jobs, processes=None):
     """Yields function(*job) in the order of `jobs`, from so many processes; each keeps to one thread."""
     processes = min(processes or os.cpu_count(), max(1, len(jobs)))
     context = multiprocessing.get_context("spawn")  # nothing of Caffe or BLAS is inherited
-    with concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
+    with concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         try:
             for future in futures:
@@ -155,7 +156,8 @@ def in_processes(function, jobs, processes=None):
             pool.shutdown(cancel_futures=True)
 
 
-def _one_thread():
+def _begin():
+    die_with_parent()  # a step of a sweep may be killed, and these would wait for work for ever
     import cv2
     import threadpoolctl
 
