@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attscale import experiments, prototxt
 from attscale.data import lists, shapes
 from attscale.data.images import read_image, read_label, voc_palette
 from attscale.errors import DataError
@@ -108,3 +109,28 @@ def test_an_interrupted_run_leaves_nothing_under_the_final_name(tmp_path):
     assert not (tmp_path / "s").exists()
     assert shapes.make(tmp_path / "s", train=2, val=1, seed=0)
     assert json.loads((tmp_path / "s/shapes.json").read_text())["train"] == 2
+
+
+def test_the_field_of_view_of_the_nets_is_what_fidelity_says():
+    """One layer widens it by (kernel - 1) x dilation x stride so far. By hand, for kernels of 3:
+
+    conv1 2 x 2, pool1 2: 7; at stride 2 conv2 2 x 4, pool2 4: 19; at 4 conv3 3 x 8, pool3 8: 51; at 8 conv4 3 x 16,
+    pool4 16: 115, conv5, dilated by 2, 3 x 32, pool5 16: 227, and fc6, dilated by 2, 32: 259. fc7 and fc8 are 1x1.
+    """
+    row = experiments.find("shapes_largefov")
+    field, stride = 1, 1
+    for layer in prototxt.train_net(row).layer:
+        if layer.type == "Convolution":
+            param = layer.convolution_param
+            kernel, step, dilation = param.kernel_size[0], *(param.stride or [1]), *(param.dilation or [1])
+        elif layer.type == "Pooling":
+            kernel, step, dilation = layer.pooling_param.kernel_size, layer.pooling_param.stride, 1
+        else:
+            continue
+        field += (kernel - 1) * dilation * stride
+        stride *= step
+    assert (field, stride) == (259, 8)
+    assert all(
+        row.trunk == experiments.find(name).trunk for name in experiments.EXPERIMENTS if name.startswith("shapes")
+    )
+    assert (shapes.LARGEST, shapes.SIDE) == (216, 257)
