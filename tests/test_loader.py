@@ -98,6 +98,26 @@ def spoil_empty_image(root):
     return "3.jpg: not a readable image"
 
 
+def spoil_cut_image(root):
+    """Cut, and ended as if it were whole: OpenCV fills the rest with grey."""
+    path = root / "JPEGImages/3.jpg"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3] + b"\xff\xd9")
+    assert cv2.imread(str(path)).shape == (50, 50, 3)
+    return "3.jpg: a damaged JPEG: libjpeg says 'Corrupt JPEG data"
+
+
+def spoil_image_inside(root):
+    """200 bytes of its middle overwritten, none of them 255, with which markers begin."""
+    path = root / "JPEGImages/3.jpg"
+    data = bytearray(path.read_bytes())
+    garbage = np.random.default_rng(0).integers(0, 255, 200, np.uint8).tobytes()
+    data[len(data) // 2 : len(data) // 2 + 200] = garbage
+    path.write_bytes(data)
+    assert cv2.imread(str(path)).shape == (50, 50, 3)
+    return "3.jpg: a damaged JPEG: libjpeg says 'Corrupt JPEG data"
+
+
 def spoil_size(root):
     write_label(root / "SegmentationClass/3.png", np.zeros((50, 49), np.uint8))
     return "3.jpg is 50x50 pixels, its label .*3.png 49x50"
@@ -132,6 +152,8 @@ SPOILERS = [
     spoil_missing,
     spoil_image,
     spoil_empty_image,
+    spoil_cut_image,
+    spoil_image_inside,
     spoil_size,
     spoil_value,
     spoil_colour,

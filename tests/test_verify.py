@@ -43,6 +43,22 @@ def test_every_fault_is_found_and_the_others_still_counted(spoil, mini):
         assert report.pixels.sum() == sum(before) - inside.size
 
 
+def test_a_pair_that_kills_the_process_which_reads_it_is_named(mini, monkeypatch):
+    """As for want of memory: the process for one pair is another program, which ends without an answer."""
+    monkeypatch.setattr(verify.sys, "executable", "/bin/false")
+    with pytest.raises(DataError, match=r"0\.jpg: the process that read it and its label map ended with status 1"):
+        verify.check(read_list(mini, "list/train.txt"), 5)
+
+
+def test_several_processes_count_what_one_does(mini, monkeypatch):
+    monkeypatch.setattr(verify, "_WORTH", 2)
+    monkeypatch.setattr(verify.os, "cpu_count", lambda: 3)
+    (mini / "JPEGImages/4.jpg").unlink()
+    report = verify.check(read_list(mini, "list/train.txt"), 5)
+    assert len(report.faults) == 1
+    assert report.pixels.sum() == sum(pixels(mini)) - 9 * 80  # without image 4
+
+
 def test_faults_are_listed_by_name_and_all_are_counted(mini, tool):
     for i in range(5):
         (mini / f"JPEGImages/{i}.jpg").unlink()

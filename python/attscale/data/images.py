@@ -1,6 +1,8 @@
 """Reading and writing images and label maps, with errors that name the file."""
 
 import io
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,19 +16,61 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 # without a compression level, OpenCV's own choice of filter overrides the one asked for
 _INDEX_PNG = (cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 6)
 _GREY, _PALETTE = 0, 3  # PNG colour types
+# How libjpeg begins what it says of pixels that it had to make up; it warns of odd headers too, which do no harm.
+_DAMAGED = (b"Corrupt JPEG data", b"Premature end of JPEG file")
+_STDERR = 2
+_one_listens = threading.Lock()
 
 
 def read_image(path, *, oriented=False):
     """An image file as (H, W, 3) uint8 BGR, as it is stored (so the fork reads it), or `oriented` by its EXIF tag.
 
-    Grey, transparent and CMYK ones become BGR. Raises DataError.
+    Grey, transparent and CMYK ones become BGR. Raises DataError, also for a JPEG that libjpeg finds cut or damaged
+    (not all damage shows: README), of which OpenCV gives an image all the same. Threads of a process take turns.
     """
     data = _read_bytes(path, "image")
     flags = cv2.IMREAD_COLOR | (0 if oriented else cv2.IMREAD_IGNORE_ORIENTATION)
-    image = cv2.imdecode(data, flags) if data.size else None
+    image, said = _overhear(lambda: cv2.imdecode(data, flags)) if data.size else (None, b"")
     if image is None:
         raise DataError(f"{path}: not a readable image ({data.size} bytes)")
+    if damage := [line for line in said.splitlines() if line.startswith(_DAMAGED)]:
+        raise DataError(f"{path}: a damaged JPEG: libjpeg says {damage[0].decode(errors='replace')!r}")
+    if said:
+        os.write(_STDERR, said)
     return image
+
+
+def _overhear(action):
+    """The result of `action()`, and what this process wrote to its standard error meanwhile.
+
+    That is the one way to hear libjpeg's warnings, of which it gives the first of each image: neither OpenCV nor Pillow
+    passes them on. It costs some 10 us, an image some ms.
+    """
+    with _one_listens:
+        usual = _standard_error()
+        heard = os.memfd_create("attscale-stderr")
+        try:
+            os.dup2(heard, _STDERR)
+            try:
+                result = action()
+            finally:
+                os.dup2(usual, _STDERR)
+            return result, os.pread(heard, os.lseek(heard, 0, os.SEEK_END), 0)
+        finally:
+            os.close(heard)
+            os.close(usual)
+
+
+def _standard_error():
+    """A duplicate of the standard error. A closed one becomes /dev/null: the next file would be taken for it."""
+    try:
+        return os.dup(_STDERR)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != _STDERR:
+            os.dup2(null, _STDERR)
+            return null
+        return os.dup(_STDERR)
 
 
 def read_label(path):

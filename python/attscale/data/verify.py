@@ -6,16 +6,20 @@ import dataclasses
 import hashlib
 import json
 import os
+import queue
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from attscale.data.lists import read_split
-from attscale.data.samples import load_pair
+from attscale.data.loader import WORKER_ENVIRONMENT
 from attscale.errors import DataError, UserError
 from attscale.files import write_text
 
 STAMPS = ".verified.json"
+_WORTH = 50  # pairs that take as long to read as a process to start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,32 +39,64 @@ class Report:
 
 
 def check(pairs, classes, progress=iter):
-    """Reads every pair of `pairs`: both exist, decode, have the same size, and the label map has classes and 255 only.
+    """Reads every pair of `pairs`: both exist, decode without damage, have the same size, and the label map has classes
+    and 255 only.
 
-    `progress` wraps the iteration over pairs (tqdm, say).
+    `progress` wraps the iteration over pairs (tqdm, say). Raises DataError if reading a pair kills a process.
     """
-
-    def count(pair):
-        try:
-            _, label = load_pair(*pair, classes)
-        except DataError as error:
-            return str(error)
-        return np.bincount(label.ravel(), minlength=256)
-
+    pairs = list(pairs)
     faults, pixels = [], np.zeros(256, np.int64)
-    # Threads: decoding, which is nearly all of it, holds no lock of Python's
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    number = min(os.cpu_count(), -(-len(pairs) // _WORTH))
+    with _checkers(number, classes) as count, concurrent.futures.ThreadPoolExecutor(max(1, number)) as pool:
         results = [pool.submit(count, pair) for pair in pairs]
         try:
             for _, future in zip(progress(range(len(results))), results, strict=True):
-                result = future.result()
-                if isinstance(result, str):
-                    faults.append(result)
+                answer = future.result()
+                if answer["fault"] is not None:
+                    faults.append(answer["fault"])
                 else:
-                    pixels += result
+                    pixels += answer["pixels"]
         finally:
             pool.shutdown(cancel_futures=True)
     return Report(len(results), tuple(faults), pixels)
+
+
+@contextlib.contextmanager
+def _checkers(number, classes):
+    """Starts so many processes of `attscale.data.checker`; gives a function of a pair that has an idle one read it."""
+    command = [sys.executable, "-m", "attscale.data.checker", str(classes)]
+    environment = {**os.environ, **WORKER_ENVIRONMENT}
+    idle = queue.SimpleQueue()
+
+    def count(pair):
+        process = idle.get()
+        try:
+            with contextlib.suppress(BrokenPipeError):  # the answer that does not come says it
+                print(json.dumps([str(path) for path in pair]), file=process.stdin, flush=True)
+            answer = process.stdout.readline()
+            if not answer:
+                status = process.wait()
+                raise DataError(f"{pair[0]}: the process that read it and its label map ended with status {status}")
+            return json.loads(answer)
+        finally:
+            idle.put(process)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(number):
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+            )
+            stack.callback(_end, process)
+            idle.put(process)
+        yield count
+
+
+def _end(process):
+    process.kill()
+    process.wait()
+    with contextlib.suppress(BrokenPipeError):  # of a question that it did not live to read
+        process.stdin.close()
+    process.stdout.close()
 
 
 def table(report, classes, most=10):
