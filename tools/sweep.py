@@ -5,6 +5,7 @@ Finished rows are not run again, interrupted ones are continued by the same comm
 """
 
 import contextlib
+import itertools
 import os
 import sys
 
@@ -18,6 +19,7 @@ def main(argv):
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--scheduler", metavar="tcp://...", help="a Dask scheduler; its workers need --resources slot=1")
     where.add_argument("--queue", choices=["slurm", "pbs", "sge"], help="workers as jobs of a batch system")
+    where.add_argument("--slurm", dest="queue", action="store_const", const="slurm", help="the same as --queue slurm")
     parser.add_argument("--workers", metavar="N", type=cli.positive, default=1, help="here, or jobs (default: 1)")
     parser.add_argument("--gpus", metavar="N,N", help="a local worker on each; without it, CPU")
     parser.add_argument("--gpu", action="store_true", help="the workers of a scheduler or queue have a GPU each")
@@ -28,6 +30,7 @@ def main(argv):
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
     parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a row's prediction")
+    parser.add_argument("--crf", action="store_true", help="also the dense CRF on each row's scores, scored as well")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each row's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
@@ -35,34 +38,47 @@ def main(argv):
     arguments = parser.parse_args(argv)
 
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
-    from distributed import Client
-
-    from attscale import sweep
+    from attscale import cluster, rowjob, sweep
 
     root = os.path.abspath(arguments.out)
     rows = sweep.rows_of(arguments.names)
     shared = {
         **{"root": root, "data": os.path.abspath(arguments.data), "gpu": bool(arguments.gpus or arguments.gpu)},
-        **{name: getattr(arguments, name) for name in ("max_iter", "snapshot_interval", "threads", "seed")},
+        **{name: getattr(arguments, name) for name in ("max_iter", "snapshot_interval", "threads", "seed", "crf")},
+        "processes": processes_of(arguments),
     }
-    open_rows = [row for row in rows if sweep.status(row, root)[0] != "done"]
-    steps = [sweep.jobs_of(row, shared, arguments.weights, arguments.shards) for row in open_rows]
+    trainings = [sweep.training_of(row, shared, arguments.weights) for row in rows]
+    for training in trainings:
+        rowjob.check(training)
+    is_open = [sweep.status(row, root, arguments.crf)[0] != "done" for row in rows]
+    steps = [sweep.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
-        client = stack.enter_context(Client(address))
-        errors = sweep.watch(rows, sweep.submit(client, steps), root, show)
+        client = stack.enter_context(cluster.connect(address))
+        errors = sweep.watch(client, rows, sweep.submit(client, steps), root, show, crf=arguments.crf)
     if errors:
         name, error = next(iter(errors.items()))
         raise UserError(f"{len(errors)} of {len(rows)} rows failed; {name}: {error.removeprefix('error: ')}")
 
 
+def processes_of(arguments):
+    """How many processes the CRF of one step may take; None where only the worker knows how many cores it has."""
+    if arguments.scheduler:
+        return None
+    workers = len(arguments.gpus.split(",")) if arguments.gpus else arguments.workers
+    return arguments.cores if arguments.queue else max(1, len(os.sched_getaffinity(0)) // workers)
+
+
 def make_cluster(arguments):
     from attscale import cluster
 
-    if not arguments.queue:
-        return cluster.local(arguments.workers, arguments.gpus.split(",") if arguments.gpus else ())
-    wanted = {"jobs": arguments.workers, "cores": arguments.cores, "memory": arguments.memory}
-    return cluster.queue(arguments.queue, name=arguments.partition, gpus=int(arguments.gpu), **wanted)
+    try:
+        if not arguments.queue:
+            return cluster.local(arguments.workers, arguments.gpus.split(",") if arguments.gpus else ())
+        wanted = {"jobs": arguments.workers, "cores": arguments.cores, "memory": arguments.memory}
+        return cluster.queue(arguments.queue, name=arguments.partition, gpus=int(arguments.gpu), **wanted)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 
 
 def show(lines):

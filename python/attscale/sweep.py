@@ -4,6 +4,8 @@ A worker that dies gives its step to another, which goes on from the last snapsh
 file system that the workers share. Nothing but names travels through the scheduler.
 """
 
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,10 +14,11 @@ import time
 
 from attscale import experiments, journal, options, runs
 from attscale.errors import ExperimentError, UserError
-from attscale.rowjob import Job
+from attscale.rowjob import COMPLETE, CRF, EVALUATION, Job
 
 SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the CPUs
 _RETRIES = 2
+_SETTLE = 60  # seconds until a file that a worker has written is seen here: network file systems take their time
 
 
 def rows_of(names):
@@ -43,18 +46,28 @@ def base_of(row):
     return experiments.find(row.name.replace("_msc_largefov", "_largefov"))
 
 
-def jobs_of(row, shared, weights_folder, shards):
-    """The steps of `row`: training, predictions in so many shards, scoring."""
+def training_of(row, shared, weights_folder):
+    """The job that trains `row`; shared: fields that the jobs of all rows have in common."""
     weights = None
     if row.msc:
         weights = str(Job(name=base_of(row).name, step="train", **shared).folder / runs.FINAL)
     elif row.initial_weights:
         weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
-        if not os.path.exists(weights):
-            raise UserError(f"{weights}: no such file, from which {row.name} starts (python tools/fetch_weights.py)")
-    job = {"name": row.name, "weights": weights, **shared}
-    predictions = [Job(step="predict", shard=i, shards=shards, **job) for i in range(shards)]
-    return Job(step="train", **job), predictions, Job(step="evaluate", **job)
+    return Job(name=row.name, step="train", weights=weights, **shared)
+
+
+def stages_of(training, shards):
+    """The jobs of a row in stages, each for when those before it are done: training, predictions, CRF, scoring.
+
+    Raises UserError where the weights are missing that the row starts from.
+    """
+    row = experiments.find(training.name)
+    if row.initial_weights and not row.msc and not os.path.exists(training.weights):
+        raise UserError(f"{training.weights}: no such file, from which {row.name} starts (tools/fetch_weights.py)")
+    stages = [[training]]
+    for step in ("predict", *([CRF] if training.crf else [])):
+        stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
+    return [*stages, [dataclasses.replace(training, step="evaluate")]]
 
 
 def perform(text, *_after):
@@ -69,31 +82,35 @@ def perform(text, *_after):
         raise RuntimeError(lines[-1] if lines else f"ended with status {done.returncode}")
 
 
-def submit(client, steps):
-    """Submits `jobs_of`'s steps of all rows, each after those it needs; {row's name: the future of its scoring}."""
+def submit(client, rows):
+    """Submits `stages_of` each of the rows, MSc's after their bases; {row's name: the future of its scoring}."""
     trained, scored = {}, {}
-    for training, predictions, scoring in steps:
-        base = [trained[name] for name in trained if training.weights and f"/{name}/{runs.FINAL}" in training.weights]
-        first = _submit(client, training, *base)
-        shards = [_submit(client, prediction, first) for prediction in predictions]
-        trained[training.name] = first
-        scored[training.name] = _submit(client, scoring, *shards)
+    for stages in rows:
+        training = stages[0][0]
+        before = [trained[name] for name in trained if training.weights and f"/{name}/{runs.FINAL}" in training.weights]
+        for stage in stages:
+            before = [_submit(client, job, *before) for job in stage]
+            trained.setdefault(training.name, before[0])
+        scored[training.name] = before[0]
     return scored
 
 
 def _submit(client, job, *after):
-    key = f"{job.step} {job.name}" + (f" {job.shard + 1}/{job.shards}" if job.step == "predict" else "")
+    key = f"{job.step} {job.name}" + (f" {job.shard + 1}/{job.shards}" if job.step in ("predict", CRF) else "")
     return client.submit(
         perform, options.encode(job), *after, key=key, pure=False, retries=_RETRIES, resources={SLOT: 1}
     )
 
 
-def status(row, root):
-    """What the files say of a row: (state, detail), for the table that is shown while a sweep runs."""
+def status(row, root, crf=False):
+    """What the files say of a row: (state, detail), for the table that is shown while a sweep runs.
+
+    crf: it is done when it has been scored after the CRF as well.
+    """
     folder = Job(name=row.name, step="train", root=root, data="").folder
-    score = result(folder)
-    if score is not None:
-        return "done", f"mean IOU {100 * score:.2f}"
+    ends = [end(folder), end(folder / CRF)] if crf else [end(folder)]
+    if None not in ends:
+        return "done", ", with CRF ".join(ends)
     if (folder / runs.FINAL).exists():
         return "trained", ""
     log = [record for record in journal.read(folder) if "losses" in record]
@@ -102,27 +119,76 @@ def status(row, root):
     return ("started", "") if (folder / runs.RECORD).exists() else ("waiting", "")
 
 
-def result(folder):
-    """The mean IOU of a scored row, or None."""
-    try:
-        return json.loads((folder / "evaluation.json").read_text())["mean_iou"]
-    except (OSError, ValueError, KeyError):
-        return None
+def end(folder):
+    """What came of a finished row, or of its CRF: its score, or how many images await VOC's server; None before."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return f"mean IOU {100 * json.loads((folder / EVALUATION).read_text())['mean_iou']:.2f}"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return f"{json.loads((folder / COMPLETE).read_text())['images']} images predicted, for VOC's server"
+    return None
 
 
-def watch(rows, futures, root, show, interval=1.0):
-    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures."""
-    shown = None
+def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patience=30.0, settle=_SETTLE):
+    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures.
+
+    A row whose result is not in its folder has failed, whatever became of its future. The table says when no worker has
+    offered a slot for `patience` seconds.
+    """
+    shown, ended = None, None
+    slots = _Slots(client, patience)
     while True:
-        unfinished = [name for name, future in futures.items() if not future.done()]
-        errors = {name: str(future.exception()) for name, future in futures.items() if future.status == "error"}
-        lines = []
-        for row in rows:
-            state, detail = ("failed", errors[row.name]) if row.name in errors else status(row, root)
-            lines.append(f"{row.name:44} {state:9} {detail}")
+        # the futures before the files: a step writes its result before it ends
+        states = {name: future.status for name, future in futures.items()}
+        found = {row.name: status(row, root, crf) for row in rows}
+        errors = {
+            name: _failure(futures[name], state)
+            for name, state in states.items()
+            if state in ("error", "cancelled") and found[name][0] != "done"
+        }
+        pending = "pending" in states.values()
+        # "lost" is a result of no interest that died with its worker, for the row's is in its folder
+        missing = [name for name in found if found[name][0] != "done" and name not in errors]
+        if not pending:
+            ended = ended or time.monotonic()
+            if time.monotonic() - ended >= settle:
+                errors |= {name: f"ended without a result in {os.path.join(root, name)}" for name in missing}
+                missing = []
+        found |= {name: ("failed", error) for name, error in errors.items()}
+        lines = [f"{name:44} {state:9} {detail}" for name, (state, detail) in found.items()]
+        if pending and (warning := slots.warning()):
+            lines.append(f"waiting for workers: {warning}")
         if lines != shown:
             show(lines)
             shown = lines
-        if not unfinished:
+        if not pending and not missing:
             return errors
         time.sleep(interval)
+
+
+def _failure(future, state):
+    if state == "cancelled":
+        return "cancelled, or the scheduler is gone; the same command goes on from here"
+    return str(future.exception())
+
+
+class _Slots:
+    """Looks, every few seconds, whether any worker offers what every step takes one of."""
+
+    def __init__(self, client, patience):
+        self._client, self._patience = client, patience
+        self._seen = self._looked = time.monotonic()
+        self._warning = None
+
+    def warning(self):
+        """What is wrong with the workers, once it has been so for a while; None where one has a slot."""
+        now = time.monotonic()
+        if now - self._looked >= min(5, self._patience):
+            self._looked = now
+            workers = self._client.scheduler_info()["workers"].values()
+            if any(worker["resources"].get(SLOT, 0) >= 1 for worker in workers):
+                self._seen = now
+            self._warning = None
+            if now - self._seen >= self._patience:
+                with_none = f"none of {len(workers)} was started with --resources {SLOT}=1"
+                self._warning = with_none if workers else "none is there"
+        return self._warning
