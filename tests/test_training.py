@@ -275,7 +275,9 @@ def test_runs_that_cannot_be_continued(home, tmp_path):
     one_line_error(train(tmp_path, "--resume", "."), "run.json: RunOptions: unknown key 'speed'")
     (tmp_path / "run.json").write_text("{")
     one_line_error(train(tmp_path, "--resume", "."), "run.json: not a run's record")
-    one_line_error(train(home, "--resume", "whole", "voc"), "name no experiment")
+    one_line_error(train(home, "--resume", "whole", "voc"), "was begun with: leave out NAME")
+    beside = ("--keep", "3", "--seed", "0", "--dry-run")  # even at their defaults: the run may have other values
+    one_line_error(train(home, "--resume", "whole", *beside), "was begun with: leave out --seed, --keep, --dry-run")
     one_line_error(train(home, "--device", "gpu", "--out", "gpu"), "this Caffe was built without CUDA")
 
 
@@ -607,7 +609,11 @@ def test_a_process_whose_parent_has_ended_before_it_asked_ends_at_once():
 
 @pytest.mark.parametrize(
     ("batch", "iters", "advice"),
-    [(10, 3, "try --batch-size 6 --iter-size 5"), (30, 1, "--batch-size 15 --iter-size 2"), (1, 30, "smaller crop")],
+    [
+        (10, 3, "a new run with --batch-size 6 --iter-size 5"),
+        (30, 1, "--batch-size 15 --iter-size 2"),
+        (1, 30, "smaller crop"),
+    ],
 )
 def test_a_gpu_out_of_memory_is_told_what_would_fit(batch, iters, advice, tmp_path, monkeypatch):
     options = runs.RunOptions(experiment="voc", data="data", max_iter=1, batch_size=batch, iter_size=iters)

@@ -36,8 +36,9 @@ def main(argv):
     parser.add_argument("--dry-run", action="store_true", help="build the net, run one step, estimate memory and time")
     arguments = parser.parse_args(argv)
     if arguments.resume:
-        if arguments.name:
-            raise RunError("--resume continues a run with the options that it was begun with: name no experiment")
+        if others := [name for name in cli.given(parser, argv) if name != "--resume"]:
+            begun = "--resume continues a run with the options that it was begun with"
+            raise RunError(f"{begun}: leave out {', '.join(others)}")
         return resume(Path(arguments.resume))
     if not arguments.name:
         parser.error("name an experiment, or a run to --resume")

@@ -54,6 +54,15 @@ def parser(doc, example):
     )
 
 
+def given(parser, argv):
+    """The arguments that `argv` gives, as "NAME" or "--option"; not those left at their default."""
+    absent = object()
+    names = vars(parser.parse_args(argv))
+    found = vars(parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent))))
+    given = [name for name, value in found.items() if value is not absent and value is not None]
+    return ["NAME" if name == "name" else f"--{name.replace('_', '-')}" for name in given]
+
+
 def add_net_arguments(arguments, *, weights_required, name_required=True):
     """NAME, --weights, --data and --threads."""
     often = {} if name_required else {"nargs": "?"}

@@ -177,7 +177,8 @@ def _advice(cause, folder):
         if not smaller:
             return " (one image at a time is the least; a smaller crop or more memory is needed)"
         (batch_size, iter_size), images = smaller[0], run.batch_size * run.iter_size
-        return f" (try --batch-size {batch_size} --iter-size {iter_size}, the same {images} images an iteration)"
+        less = f"--batch-size {batch_size} --iter-size {iter_size}"
+        return f" (a new run with {less}, the same {images} images an iteration, would need less)"
     if "SerializeToOstream" in cause:
         return " (is the disk full?)"
     return ""
