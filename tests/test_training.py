@@ -206,6 +206,55 @@ def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
     assert_same_losses(half, home / "whole")
 
 
+def stored(run, iteration, text=b"w"):
+    """A snapshot whose files are not Caffe's: attscale.snapshots does not look inside."""
+
+    def save(folder):
+        (folder / snapshots.WEIGHTS).write_bytes(text)
+        (folder / snapshots.STATE).write_bytes(b"s")
+
+    return snapshots.write(run, iteration, "net", save, {})
+
+
+def good(run):
+    return snapshots.newest_good(run, "net", lambda line: None).iteration
+
+
+def test_a_good_snapshot_is_not_put_at_risk_by_a_second_of_its_iteration(tmp_path, monkeypatch):
+    """The best and that of the interval: a kill between removing the first and renaming the second lost both."""
+    stored(tmp_path, 200)
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pathlib.Path.rename", killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        stored(tmp_path, 200)
+    assert good(tmp_path) == 200
+
+
+def test_a_bad_snapshot_is_replaced_when_the_run_comes_by_again(tmp_path):
+    (stored(tmp_path, 200) / snapshots.WEIGHTS).write_bytes(b"")
+    assert snapshots.newest_good(tmp_path, "net", lambda line: None) is None
+    stored(tmp_path, 200)
+    assert good(tmp_path) == 200
+
+
+def test_bad_snapshots_push_out_no_good_one(tmp_path):
+    """500 is the best, 1000 to 2000 are damaged: 510 is what the run goes on from."""
+    for iteration in (500, 1000, 1500, 2000):
+        stored(tmp_path, iteration)
+    for iteration in (1000, 1500, 2000):
+        (snapshots._path(tmp_path, iteration) / snapshots.WEIGHTS).write_bytes(b"")
+    stored(tmp_path, 510)
+    snapshots.prune(tmp_path, "net", 3, 500)
+    assert good(tmp_path) == 510
+    for iteration in (1000, 1500, 2000):
+        stored(tmp_path, iteration)
+    snapshots.prune(tmp_path, "net", 3, 500)
+    assert taken(tmp_path) == ["iter_00000500", "iter_00001000", "iter_00001500", "iter_00002000"]
+
+
 def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
     """A file system of 4 MiB: room for what is there, not for another snapshot."""
     small = half.parent / "small"

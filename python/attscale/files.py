@@ -1,5 +1,7 @@
 """Files that are there whole or not at all."""
 
+import contextlib
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -15,7 +17,7 @@ def write_whole(path, write, *, durable=False):
     Makes the folder. Raises UserError where the system refuses; the temporary file is removed whatever happens.
     """
     path = Path(path)
-    try:
+    with naming(path):
         make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
@@ -28,6 +30,25 @@ def write_whole(path, write, *, durable=False):
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+class Appended(io.FileIO):
+    """A file that is appended to, unbuffered. Raises UserError where the system refuses."""
+
+    def __init__(self, path):
+        with naming(path):
+            super().__init__(path, "ab")
+
+    def write(self, data):
+        with naming(self.name):
+            return super().write(data)
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Has a refusal of the system inside, a full disk's say, end as the UserError that names the file."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
 

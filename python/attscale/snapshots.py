@@ -1,5 +1,6 @@
 """Snapshots of a run: written aside, synced, then renamed; checked before they are trusted. Knows nothing of Caffe."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -8,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from attscale.errors import RunError
-from attscale.files import make_folder, write_text
+from attscale.files import make_folder, naming, write_text
 
 FOLDER, WEIGHTS, STATE = "snapshots", "weights.caffemodel", "state.solverstate"
 _RECORD, _PARTIAL, _RESERVE = "snapshot.json", ".partial", ".reserve"
@@ -27,21 +28,25 @@ def write(run, iteration, net, save, kept):
     """Has `save(folder)` write WEIGHTS and STATE, and makes them the run's snapshot of `iteration`.
 
     net: the fingerprint of the net; kept: JSON values to have again on resuming. Whatever goes wrong, earlier
-    snapshots stay as they are.
+    snapshots stay as they are; a good one of the same iteration is not made again, since its weights are the same.
     """
+    with contextlib.suppress(RunError):
+        return _check(_path(run, iteration), net).path
     aside = partial(run)
     shutil.rmtree(aside, ignore_errors=True)
     make_folder(aside)
-    save(aside)
+    with naming(aside):
+        save(aside)
     sums = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
     record = {"iteration": iteration, "net": net, "sha256": sums, "kept": kept}
     write_text(aside / _RECORD, json.dumps(record) + "\n")
-    for name in (WEIGHTS, STATE, _RECORD, "."):
-        _sync(aside / name)
     final = _path(run, iteration)
-    shutil.rmtree(final, ignore_errors=True)  # a resumed run comes by again, with the same weights
-    aside.rename(final)
-    _sync(final.parent)
+    with naming(final):
+        for name in (WEIGHTS, STATE, _RECORD, "."):
+            _sync(aside / name)
+        shutil.rmtree(final, ignore_errors=True)  # a bad one, which a resumed run comes by again
+        aside.rename(final)
+        _sync(final.parent)
     return final
 
 
@@ -74,10 +79,18 @@ def newest_good(run, net, say=print):
     return None
 
 
-def prune(run, keep, best=None):
-    """Removes all but the newest `keep` snapshots and that of iteration `best`."""
-    for path in sorted(Path(run, FOLDER).glob("iter_*"))[:-keep]:
-        if best is None or path != _path(run, best):
+def prune(run, net, keep, best=None):
+    """Removes what is older than the newest `keep` good snapshots, but not that of iteration `best`.
+
+    Bad ones do not count, or they would push out the good one that the run goes on from.
+    """
+    good = 0
+    for path in sorted(Path(run, FOLDER).glob("iter_*"), reverse=True):
+        if good < keep:
+            with contextlib.suppress(RunError):
+                _check(path, net)
+                good += 1
+        elif best is None or path != _path(run, best):
             shutil.rmtree(path)
 
 

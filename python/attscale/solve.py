@@ -222,7 +222,7 @@ class _Run:
             (folder / f"{written}.caffemodel").rename(folder / snapshots.WEIGHTS)
 
         snapshots.write(self.folder, iteration, self.fingerprint, save, {"sums": self.sums, "best": self.best})
-        snapshots.prune(self.folder, self.training.keep, self.best and self.best[1])
+        snapshots.prune(self.folder, self.fingerprint, self.training.keep, self.best and self.best[1])
         self.since += time.monotonic() - started
         return iteration
 
