@@ -15,12 +15,26 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from google.protobuf import text_format
 
-from attscale import caffemodel, cli, device, dryrun, experiments, journal, prototxt, runs, snapshots, solve, supervise
+from attscale import (
+    caffemodel,
+    cli,
+    device,
+    dryrun,
+    experiments,
+    journal,
+    prototxt,
+    runs,
+    snapshots,
+    solve,
+    stopping,
+    supervise,
+)
+from attscale.data import verify
 from attscale.data.images import write_label
-from attscale.data.loader import LoaderOptions, batch_files
+from attscale.data.loader import batch_files
 from attscale.errors import RunError, UserError
-from attscale.options import decode
 from conftest import REPO, one_line_error
 
 ITERATIONS = 24
@@ -116,6 +130,52 @@ def test_a_stopped_run_ends_well_and_continues_to_the_same_weights(home, number)
     again = train(home, "--resume", name)
     assert again.returncode == 0
     assert "this run is finished" in again.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_while_it_starts_can_be_continued(number, home):
+    """The signal comes as soon as there is a trainer, which has yet to import Caffe; then again after its imports."""
+    name = f"early{number}"
+    process = start(home, "--out", name)
+    wait_for(lambda: processes_of(name))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out == f"continue with: python tools/train.py --resume {name}\n"
+    assert "stopped before the first iteration" in err
+    assert sorted(path.name for path in (home / name).iterdir()) == ["console.log", "run.json"]
+    done = train(home, "--resume", name)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(home / name, home / "whole")
+
+
+def test_a_trainer_killed_while_it_starts_leaves_a_run_to_continue(home):
+    process = start(home, "--out", "early")
+    wait_for(lambda: processes_of("early"))
+    os.kill(processes_of("early")[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    done = subprocess.CompletedProcess([], process.returncode, out, err)
+    one_line_error(
+        done, "training process 0 was ended by SIGKILL", "continue with: python tools/train.py --resume early"
+    )
+    assert train(home, "--resume", "early").returncode == 0
+
+
+def test_signals_between_the_steps_of_starting_up(mini, tmp_path, monkeypatch):
+    """A signal in the middle of checking the data or building the net: nothing is trained, nothing left to mend."""
+    for module, name in ((verify, "load_pair"), (solve, "_solver")):
+        with monkeypatch.context() as patch:
+            original = getattr(module, name)
+
+            def interrupted(*arguments, original=original):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return original(*arguments)
+
+            patch.setattr(module, name, interrupted)
+            assert solve.train(narrow(), tmp_path / name, training_of(mini)) is None
+        assert not (tmp_path / name / journal.LOG).exists()
+    solve.train(narrow(), tmp_path / "_solver", training_of(mini))
+    assert (tmp_path / "_solver" / runs.FINAL).exists()
 
 
 def test_a_second_ctrl_c_stops_at_once(home):
@@ -281,6 +341,65 @@ def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
     done = train(half.parent, "--resume", "moved")
     assert done.returncode == 0, done.stderr
     assert_same_weights(half.parent / "moved", home / "whole")
+
+
+def always_full(path):
+    path.unlink()
+    path.symlink_to("/dev/full")
+    return "No space left on device"
+
+
+def in_the_way(path):
+    """A folder, which no rename can replace."""
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+    return "Is a directory"
+
+
+@pytest.mark.parametrize(("name", "spoil"), [("console.log", always_full), ("losses.png", in_the_way)])
+def test_a_file_that_cannot_be_written_is_named(name, spoil, half):
+    reason = spoil(half / name)
+    one_line_error(train(half.parent, "--resume", "half"), f"half/{name}: cannot be written: {reason}")
+
+
+def test_a_full_disk_while_training_is_one_line(home, tmp_path):
+    """A tmpfs of 20 MB that is filled up while a run without snapshots is under way: the log is what fails."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        process = start(home, "--out", disk / "r", "--max-iter", "100000", "--snapshot-interval", "90000")
+        wait_for(lambda: len(journal.read(disk / "r")) >= 1)
+        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        out, err = process.communicate(timeout=120)
+        done = subprocess.CompletedProcess([], process.returncode, out, err)
+        one_line_error(done, f"{disk}/r/", "cannot be written: No space left on device")
+        assert "Exception" not in err
+        (disk / "filler").unlink()
+        assert journal.read(disk / "r")[0]["iteration"] == 20
+        assert (disk / "r" / runs.RECORD).exists()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_tensorboard_reads_what_was_logged(half):
+    """Its own reader of the events: record by record, the length in the first 8 bytes, 4 bytes of checksum each."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    (path,) = (half / journal.BOARD).iterdir()
+    data, events = path.read_bytes(), []
+    while data:
+        size = int.from_bytes(data[:8], "little")
+        events.append(Event.FromString(data[12 : 12 + size]))
+        data = data[16 + size :]
+    logged = {value.tag: value.simple_value for event in events for value in event.summary.value if event.step == 20}
+    (record,) = journal.read(half)
+    assert logged["losses/loss"] == np.float32(record["losses"]["loss"])
+    assert logged["memory_mib"] == record["memory_mib"]
 
 
 def test_what_caffe_aborts_on_becomes_one_line(half):
@@ -524,6 +643,26 @@ def test_an_exploding_loss_names_iteration_head_and_files(mini, tmp_path):
     loader = prototxt.loader_options(row, mini.parent)
     passes = [[str(image) for image, _ in batch_files((iteration - 1) * 2 + number, loader)] for number in (0, 1)]
     assert named in passes
+    newest = tmp_path / f"r/snapshots/iter_{iteration - 1:08d}"
+    assert f"Its newest snapshot is {newest}; --resume {tmp_path / 'r'} goes on from there" in str(e.value)
+    assert newest.is_dir()
+
+
+def test_weights_that_are_not_finite_are_not_kept(mini, tmp_path):
+    """Rate 1e38 on weights whose gradient is more than a few: the first update overflows float32."""
+    row = narrow(base_lr=1e38, weight_decay=1e3, max_iter=3)
+    with pytest.raises(
+        RunError, match="iteration 1: weights of conv1_1 are no longer finite; the run stops, and has no"
+    ):
+        solve.train(row, tmp_path / "r", training_of(mini, snapshot_interval=1))
+    assert taken(tmp_path / "r") == []
+    with pytest.raises(RunError, match="iteration 1: weights of conv1_1 are no longer finite"):
+        solve.train(
+            dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=1)),
+            tmp_path / "f",
+            training_of(mini),
+        )
+    assert not (tmp_path / "f" / runs.FINAL).exists()
 
 
 def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
@@ -550,21 +689,130 @@ def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
         solve.train(row, tmp_path / "r", training_of(mini, weights=str(tmp_path / "huge.caffemodel")))
 
 
+def test_a_loss_that_is_no_number_through_the_command(home, half):
+    """The weights that the run is continued with are so large that the next forward pass overflows."""
+    folder = half / snapshots.FOLDER / "iter_00000022"
+    layers = caffemodel.read(folder / snapshots.WEIGHTS)
+    huge = [
+        dataclasses.replace(layer, blobs=tuple(blob * np.float32(1e30) for blob in layer.blobs)) for layer in layers
+    ]
+    caffemodel.write(folder / snapshots.WEIGHTS, huge)
+    record = json.loads((folder / "snapshot.json").read_text())
+    record["sha256"][snapshots.WEIGHTS] = snapshots._sha256(folder / snapshots.WEIGHTS)
+    (folder / "snapshot.json").write_text(json.dumps(record))
+    before = sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*"))
+    loader = prototxt.loader_options(experiments.find("shapes"), home / "data", seed=0)
+    files = ", ".join(str(image) for image, _ in batch_files(22, loader))
+    done = train(half.parent, "--resume", "half")
+    said = "the run stops. Its newest snapshot is half/snapshots/iter_00000022; --resume half goes on from there"
+    one_line_error(done, "iteration 23: loss", f" is nan on the batch {files}; {said}")
+    assert sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*")) == before
+    assert not (half / runs.FINAL).exists()
+    assert (half / runs.RECORD).exists()
+    assert [record["iteration"] for record in journal.read(half)] == [20]
+
+
 def training_of(mini, **changes):
     return solve.Training(data=str(mini.parent), **changes)
 
 
-def test_ranks_see_each_image_once_an_epoch(home):
-    """The nets that two ranks would train, their SegData run in processes of their own."""
-    row = experiments.find("shapes")
-    seen = []
+_READ = """
+import sys
+import caffe
+net = caffe.Net(sys.argv[1], caffe.TRAIN)
+for batch in range(int(sys.argv[2])):
+    net.forward()
+    for label in net.blobs["label"].data:
+        print(int(label[0, 0, 0]))
+"""
+
+
+def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
+    """The data layers of the nets that two ranks train, each in a process of its own; an image tells by its label.
+
+    Six images, each of one label, 0 to 5; two ranks of batches of one: three batches each are an epoch.
+    """
+    for i in range(6):
+        write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), i, np.uint8))
+        cv2.imwrite(str(mini / f"JPEGImages/{i}.jpg"), np.zeros((70, 70, 3), np.uint8))
+    row = dataclasses.replace(narrow(batch_size=1, iter_size=1), dataset="voc12")
+    (mini.parent / "VOC2012").symlink_to(mini)
+    (mini / "list/train_aug.txt").write_text((mini / "list/train.txt").read_text())
+    processes = []
     for rank in (0, 1):
-        net = prototxt.train_net(row, home / "data", rank=rank, ranks=2, seed=3)
-        loader = decode(LoaderOptions, net.layer[0].python_param.param_str)
-        assert (loader.rank, loader.ranks) == (rank, 2)
-        for batch in range(5):
-            seen += [image.stem for image, _ in batch_files(batch, loader)]
-    assert sorted(seen) == [f"{number:06d}" for number in range(10)]
+        net = prototxt.train_net(row, mini.parent, rank=rank, ranks=2, seed=3)
+        del net.layer[1:]
+        path = tmp_path / f"{rank}.prototxt"
+        path.write_text(text_format.MessageToString(net))
+        reading = [sys.executable, "-c", _READ, str(path), "6"]
+        processes.append(subprocess.Popen(reading, stdout=subprocess.PIPE, text=True))
+    seen = [[int(line) for line in process.communicate(timeout=60)[0].split()] for process in processes]
+    for epoch in (slice(0, 3), slice(3, 6)):
+        assert sorted(seen[0][epoch] + seen[1][epoch]) == [0, 1, 2, 3, 4, 5]
+
+
+_RANK = """
+import dataclasses, mmap, pathlib, signal, sys, time
+from attscale import experiments, solve, stopping
+rank, folder, seconds = int(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
+row = experiments.find("shapes")
+row = dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=200))
+run = object.__new__(solve._Run)
+run.row, run.folder, run.best, run.sums = row, folder, None, {}
+run.training = solve.Training(rank=rank, gpus=(0, 1), test_interval=3, log_interval=1000, snapshot_interval=1000)
+
+def step(iteration):
+    "In NCCL's place: nobody leaves an iteration that the other has not entered."
+    (folder / f"{rank}-{iteration}").touch()
+    deadline = time.monotonic() + 15
+    while not (folder / f"{1 - rank}-{iteration}").exists():
+        if time.monotonic() > deadline:
+            sys.exit(f"rank {rank} waits in iteration {iteration} for ever")
+        time.sleep(0.001)
+
+run._step, run._log = step, lambda iteration: None
+run._test = lambda iteration: time.sleep(seconds)  # of the first rank only
+run._snapshot = lambda iteration: (folder / f"last-{rank}").write_text(str(iteration))
+with stopping.Stop() as stop:
+    with open(folder / "shared", "r+b") as file:
+        stop.share(mmap.mmap(file.fileno(), 0), rank, 2)
+    stop.begin()
+    run.go(0, stop)
+"""
+
+
+@pytest.mark.parametrize("told", [(0, 1), (0,)])
+@pytest.mark.parametrize("testing", [0.0, 1.0])
+def test_ranks_stop_after_the_same_iteration(testing, told, tmp_path):
+    """Ctrl-C while the first rank tests and the other waits for it in the next iteration, or anywhere."""
+    (tmp_path / "shared").write_bytes(bytes(stopping.SHARED))
+    command = [sys.executable, "-c", _RANK]
+    ranks = [
+        subprocess.Popen([*command, str(rank), tmp_path, str(testing)], stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    wait_for(lambda: (tmp_path / "1-4").exists())  # the first rank tests after iteration 3
+    for rank in told:
+        ranks[rank].send_signal(signal.SIGINT)
+    said = [process.communicate(timeout=60)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    last = [int((tmp_path / f"last-{rank}").read_text()) for rank in (0, 1)]
+    assert last[0] == last[1] < 200
+
+
+def test_ranks_that_are_stopped_before_they_begin(tmp_path):
+    """The second rank, which was not told, learns of it from the first, whether it looks or waits."""
+    memory = bytearray(stopping.SHARED)
+    first, second = stopping.Stop(), stopping.Stop()
+    first.share(memory, 0, 2)
+    second.share(memory, 1, 2)
+    first.check()
+    second.check()
+    first.asked = "SIGTERM"
+    for rank, wait in ((first, first.check), (second, second.check), (second, second.begin)):
+        with pytest.raises(stopping.StoppedError):
+            wait()
+        assert rank.after(1) is False
 
 
 def test_a_dead_rank_ends_all(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from attscale import cli, experiments, runs, supervise
-from attscale.errors import RunError, UserError
+from attscale.errors import OutOfMemoryError, RunError, UserError
 
 
 def main(argv):
@@ -75,6 +75,8 @@ def main(argv):
     runs.create(folder, options, [Path(sys.executable).name, *sys.argv])
     try:
         return supervise.run(folder, max(1, len(options.gpus)))
+    except (supervise.ProcessDiedError, OutOfMemoryError):  # it can be continued, and says so
+        raise
     except UserError:
         runs.forget(folder)
         raise

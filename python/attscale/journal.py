@@ -1,16 +1,19 @@
 """What a run says of itself: a log of JSON lines, TensorBoard scalars, and the plot of its losses."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
 
 from attscale import plots
-from attscale.errors import RunError
-from attscale.files import write_text
+from attscale.errors import RunError, UserError
+from attscale.files import make_folder, naming, write_text
 
-LOG, PLOT = "log.jsonl", "losses.png"
+LOG, PLOT, BOARD = "log.jsonl", "losses.png", "tensorboard"
 _REDRAW = 30  # seconds
 
 
@@ -32,32 +35,58 @@ def read(folder):
 
 
 class Journal:
-    """Appends records; on resuming, what came after the snapshot is dropped and will be written again."""
+    """Appends records; on resuming, what came after the snapshot is dropped and will be written again.
+
+    Raises UserError, with the file's name, where there is no room.
+    """
 
     def __init__(self, folder, after):
         self._folder = Path(folder)
         self._records = [record for record in read(folder) if record["iteration"] <= after]
         write_text(self._folder / LOG, "".join(json.dumps(record) + "\n" for record in self._records))
-        self._file = open(self._folder / LOG, "a", buffering=1)  # noqa: SIM115, closed by close
-        self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=after + 1)
+        self._board_folder = self._folder / BOARD
+        make_folder(self._board_folder)
+        with naming(self._folder / LOG):
+            self._file = open(self._folder / LOG, "a", buffering=1)  # noqa: SIM115, closed by __exit__
+        with naming(self._board_folder):
+            # of tensorboardX the part that writes: its SummaryWriter does so in a thread, where errors are lost
+            self._board = EventsWriter(str(self._board_folder / "events"))
+            started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._board.write_event(event_pb2.Event(step=after + 1, session_log=started))  # hides what came later
+            self._board.flush()
         self._drawn = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        """Closes the files and draws the plot; what that meets after another error is not worth a word."""
+        with contextlib.suppress(*[UserError] * bool(kind)), contextlib.ExitStack() as closing:
+            closing.callback(self._draw)
+            closing.callback(self._close, self._board, self._board_folder)
+            closing.callback(self._close, self._file, self._folder / LOG)
+
+    def _close(self, file, path):
+        with naming(path):
+            file.close()
 
     def write(self, record):
         """Appends a record that has an "iteration"; its numbers become scalars, those of "losses" by head."""
         self._records.append(record)
-        self._file.write(json.dumps(record) + "\n")
-        step = record["iteration"]
-        for name, value in record.items():
-            for part, number in value.items() if isinstance(value, dict) else [(None, value)]:
-                if isinstance(number, int | float) and name != "iteration":
-                    self._board.add_scalar(f"{name}/{part}" if part else name, number, step)
+        with naming(self._folder / LOG):
+            self._file.write(json.dumps(record) + "\n")
+        with naming(self._board_folder):
+            for name, value in record.items():
+                for part, number in value.items() if isinstance(value, dict) else [(None, value)]:
+                    if isinstance(number, int | float) and name != "iteration":
+                        self._scalar(f"{name}/{part}" if part else name, number, record["iteration"])
+            self._board.flush()
         if time.monotonic() - self._drawn > _REDRAW:
             self._draw()
 
-    def close(self):
-        self._file.close()
-        self._board.close()
-        self._draw()
+    def _scalar(self, name, number, step):
+        event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary.scalar(name, number))
+        self._board.write_event(event)
 
     def _draw(self):
         if log := [record for record in self._records if "losses" in record]:

@@ -1,10 +1,10 @@
 """The training loop: a row, its data and start, to weights in a run folder; stopped and continued at any iteration."""
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -16,7 +16,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from tqdm import tqdm
 
-from attscale import device, evaluate, metrics, prototxt, snapshots, weights
+from attscale import device, evaluate, metrics, prototxt, snapshots, stopping, weights
 from attscale.data import datasets, lists, verify
 from attscale.data.loader import batch_files
 from attscale.errors import DataError, ExperimentError, RunError, WeightsError
@@ -48,34 +48,38 @@ class Training:
         return max(1, len(self.gpus))
 
 
-class Stop:
-    """SIGINT and SIGTERM ask for a stop after the iteration; `asked` names the signal."""
-
-    def __init__(self):
-        self.asked = None
-
-    def __enter__(self):
-        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number, _):
-        self.asked = signal.Signals(number).name
-
-
-def train(row, folder, training, *, nccl_id=None):
+def train(row, folder, training, *, stop=None, nccl_id=None):
     """Trains `row` in `folder`, from its newest good snapshot if there is one, to `folder`/final.caffemodel.
 
-    Returns the path of the final weights, or None when a signal stopped it: then a snapshot was taken. Whatever
-    happened in between, the final weights are those of an undisturbed run, bit for bit on a CPU: samples and their
-    augmentation depend on seed and position, dropout on seed and iteration, and the solver's state is restored.
+    Returns the path of the final weights, or None when a signal stopped it: then a snapshot was taken, if there was
+    an iteration to keep. stop: the Stop that the process has installed; without one, signals are heard meanwhile.
+    Whatever happened in between, the final weights are those of an undisturbed run, bit for bit on a CPU: samples and
+    their augmentation depend on seed and position, dropout on seed and iteration, and the solver's state is restored.
     Raises UserError, before anything is built up, for data or weights that are not there; and when the loss is no
     longer a number or has exploded.
     """
+    if stop is None:
+        with stopping.Stop() as stop:
+            return train(row, folder, training, stop=stop, nccl_id=nccl_id)
     folder = Path(folder)
+    try:
+        run, start = _begin(row, folder, training, stop, nccl_id)
+    except stopping.StoppedError:
+        if training.rank == 0:
+            _say(f"{stop.asked}: stopped before the first iteration")
+        return None
+    with run.journal:
+        if not run.go(start, stop):
+            return None
+    if training.rank == 0:
+        run.demand_finite_weights(row.solver.max_iter)
+        write_whole(folder / FINAL, run.solver.net.save, durable=True)
+    return folder / FINAL
+
+
+def _begin(row, folder, training, stop, nccl_id):
+    """All that comes before the first iteration: a _Run and the iteration it goes on from. Raises StoppedError."""
+    stop.check()
     if (folder / FINAL).exists():
         raise RunError(f"{folder / FINAL} exists: this run is finished")
     if training.weights is None and row.initial_weights:
@@ -84,32 +88,24 @@ def train(row, folder, training, *, nccl_id=None):
             "layer but the last would start at zero and stay there)"
         )
     dataset = datasets.find(row.dataset)
-    verify.ensure(dataset, training.data, row.split or dataset.train, _checking)
+    verify.ensure(dataset, training.data, row.split or dataset.train, lambda pairs: _checking(pairs, stop))
     make_folder(folder)
     fingerprint = _fingerprint(row)
     snapshot = snapshots.newest_good(folder, fingerprint, _say)
     start = snapshot.iteration if snapshot else 0
+    stop.check()
     solver = _solver(row, folder, training, start)
     if snapshot:
         solver.restore(str(snapshot.path / snapshots.STATE))
         weights.load(solver.net, snapshot.path / snapshots.WEIGHTS, complete=True)
     elif training.weights is not None:
         start_from(training.weights, solver.net, row)
+    stop.begin()
     if nccl_id is not None:
         nccl = caffe.NCCL(solver, nccl_id)
         nccl.bcast()
         solver.add_callback(nccl)
-    with Stop() as stop:
-        run = _Run(row, folder, training, solver, fingerprint, snapshot)
-        try:
-            run.go(start, stop)
-        finally:
-            run.journal.close()
-    if stop.asked:
-        return None
-    if training.rank == 0:
-        write_whole(folder / FINAL, solver.net.save, durable=True)
-    return folder / FINAL
+    return _Run(row, folder, training, solver, fingerprint, snapshot), start
 
 
 class _Run:
@@ -126,13 +122,14 @@ class _Run:
         self.scorer = None
 
     def go(self, start, stop):
+        """Runs the iterations after `start`; returns whether it came to the last before it was to stop."""
         training, limit = self.training, self.row.solver.max_iter
-        taken = start  # the iteration of the last snapshot
         self.since, self.images, self.waited = time.monotonic(), 0, 0.0
         quiet = training.rank > 0
         progress = {"initial": start, "unit": "it", "desc": self.row.name, "smoothing": 0.05, "mininterval": 1}
         with tqdm(total=limit, disable=quiet, **progress) as bar:
             for iteration in range(start + 1, limit + 1):
+                stop.before(iteration)
                 self._step(iteration)
                 bar.update()
                 if iteration % training.log_interval == 0:
@@ -141,11 +138,14 @@ class _Run:
                     self._log(iteration)
                 if training.test_interval and iteration % training.test_interval == 0 and not quiet:
                     self._test(iteration)
-                if (iteration % training.snapshot_interval == 0 and iteration < limit) or stop.asked:
-                    taken = self._snapshot(iteration)
-                if stop.asked:
-                    _say(f"{stop.asked}: stopped after iteration {taken}, which is kept")
-                    return
+                last = stop.after(iteration)
+                if (iteration % training.snapshot_interval == 0 and iteration < limit) or last:
+                    self._snapshot(iteration)
+                if last:
+                    if not quiet:
+                        _say(f"{stop.asked}: stopped after iteration {iteration}, which is kept")
+                    return False
+        return True
 
     def _step(self, iteration):
         """One iteration; its dropout is drawn anew, so that it does not depend on where a run was continued."""
@@ -168,10 +168,7 @@ class _Run:
         loader = prototxt.loader_options(self.row, self.training.data, **_sequence(self.training))
         batch = (iteration - 1) * self.row.solver.iter_size + number
         files = ", ".join(str(image) for image, _ in batch_files(batch, loader))
-        raise RunError(
-            f"iteration {iteration}: {head} is {loss:g} on the batch {files}; the run stops, "
-            f"earlier snapshots are kept in {self.folder}"
-        )
+        raise RunError(f"iteration {iteration}: {head} is {loss:g} on the batch {files}; {self._kept()}")
 
     def _log(self, iteration):
         seconds = time.monotonic() - self.since
@@ -206,7 +203,8 @@ class _Run:
 
     def _snapshot(self, iteration):
         if self.training.rank:
-            return iteration
+            return
+        self.demand_finite_weights(iteration)
         started = time.monotonic()
         histories = 2 if self.row.solver.type == "Adam" else 1
         snapshots.reserve(self.folder, _snapshot_bytes(self.solver.net, histories))
@@ -224,7 +222,22 @@ class _Run:
         snapshots.write(self.folder, iteration, self.fingerprint, save, {"sums": self.sums, "best": self.best})
         snapshots.prune(self.folder, self.fingerprint, self.training.keep, self.best and self.best[1])
         self.since += time.monotonic() - started
-        return iteration
+
+    def demand_finite_weights(self, iteration):
+        """Raises RunError where a weight is infinite or no number: what was kept before must not give way to that."""
+        for name, blobs in self.solver.net.params.items():
+            if not all(np.isfinite(blob.data).all() for blob in blobs):
+                raise RunError(f"iteration {iteration}: weights of {name} are no longer finite; {self._kept()}")
+
+    def _kept(self):
+        """The end of an error whose cause a run that is continued would meet again."""
+        snapshot = snapshots.newest_good(self.folder, self.fingerprint, lambda line: None)
+        if snapshot is None:
+            return "the run stops, and has no snapshot to go on from"
+        return (
+            f"the run stops. Its newest snapshot is {snapshot.path}; --resume {self.folder} goes on from there, and "
+            "ends the same unless it was the files' fault and they are mended"
+        )
 
 
 _PREFIX = "train"
@@ -254,13 +267,10 @@ class _Passes:
             self.losses.append({head: float(self._net.blobs[head].data) for head in self._net.outputs})
 
 
-class _Silent:
+class _Silent(contextlib.nullcontext):
     """The journal of ranks other than the first."""
 
     def write(self, record):
-        pass
-
-    def close(self):
         pass
 
 
@@ -279,8 +289,10 @@ def _say(line):
     tqdm.write(line, file=sys.stderr)
 
 
-def _checking(pairs):
-    return tqdm(pairs, unit="pair", desc="checking the data")
+def _checking(pairs, stop):
+    for pair in tqdm(pairs, unit="pair", desc="checking the data"):
+        stop.check()
+        yield pair
 
 
 def _sequence(training):

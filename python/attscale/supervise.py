@@ -10,8 +10,9 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from attscale import runs
+from attscale import runs, stopping
 from attscale.errors import OutOfMemoryError, RunError, UserError
+from attscale.files import Appended
 
 LOG = "console.log"
 _TAIL = 20  # lines
@@ -32,8 +33,9 @@ def run(folder, ranks=1, *, module="attscale.trainer", temporary=False):
     and the processes take a snapshot and end well; a second SIGINT ends them at once (KeyboardInterrupt).
     """
     folder = Path(folder)
-    with runs.lock(folder), open(folder / LOG, "ab") as log:
+    with runs.lock(folder), Appended(folder / LOG) as log:
         (folder / ".nccl").unlink(missing_ok=True)
+        stopping.hold()  # until we can pass signals on, and each process can answer them
         children = [_Child(folder, rank, module, temporary) for rank in range(ranks)]
         try:
             with _passing_signals_on(children):
@@ -46,6 +48,10 @@ def run(folder, ranks=1, *, module="attscale.trainer", temporary=False):
 def failed_check(lines):
     """What the first failed CHECK of Caffe among these lines of text says; None where none failed."""
     return next((found["cause"].decode() for line in lines if (found := _CHECK.match(line.encode()))), None)
+
+
+class ProcessDiedError(RunError):
+    """A training process ended, not by an error of its own: the run is as it was, and can be continued."""
 
 
 class _Child:
@@ -91,7 +97,7 @@ class _Child:
             raise (OutOfMemoryError if _is_memory(self.error) else UserError)(self.error)
         if status == 130:
             raise KeyboardInterrupt
-        raise (OutOfMemoryError if self.cause and _is_memory(self.cause) else RunError)(self._explain(status))
+        raise (OutOfMemoryError if self.cause and _is_memory(self.cause) else ProcessDiedError)(self._explain(status))
 
     def _explain(self, status):
         kept = (
@@ -150,7 +156,8 @@ def _passing_signals_on(children):
             if child.process.poll() is None:
                 child.process.send_signal(signal.SIGQUIT if again else number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, pass_on) for number in stopping.SIGNALS}
+    stopping.release()
     try:
         yield
     finally:

@@ -4,15 +4,16 @@ It is a process of its own because Caffe answers what it finds wrong by aborting
 say so in one line.
 """
 
+import mmap
 import os
 import signal
 import time
 from pathlib import Path
 
-from attscale import cli, processes, runs
+from attscale import cli, processes, runs, stopping
 from attscale.errors import RunError
 
-_NCCL_ID = ".nccl"
+_SHARED = ".nccl"  # removed by the parent before a start
 _NCCL_WAIT = 300  # seconds for the first rank to start
 
 
@@ -20,6 +21,12 @@ def main(argv):
     folder, rank = Path(argv[0]), int(argv[1])
     processes.die_with_parent(int(argv[2]))
     second_interrupt_ends_at_once()
+    with stopping.Stop() as stop:  # before anything that takes time
+        train(folder, rank, stop)
+
+
+def train(folder, rank, stop):
+    """Trains rank `rank` of the run in `folder` until it is finished or `stop` says so."""
     run = runs.load(folder)
     row = run.row
 
@@ -28,10 +35,13 @@ def main(argv):
     limits.check_batch(row)
     runtime.limit_threads(row, run.threads)
     device.choose(run.gpus, rank)
-    nccl_id = _share_id(folder, rank, device.new_nccl_id) if len(run.gpus) > 1 else None
+    nccl_id = None
+    if len(run.gpus) > 1:
+        memory, nccl_id = share(folder, rank, device.new_nccl_id)
+        stop.share(memory, rank, len(run.gpus))
     names = ("data", "weights", "seed", "gpus", "test_interval", "snapshot_interval", "keep", "log_interval")
     training = solve.Training(rank=rank, **{name: getattr(run, name) for name in names})
-    final = solve.train(row, folder, training, nccl_id=nccl_id)
+    final = solve.train(row, folder, training, stop=stop, nccl_id=nccl_id)
     if rank == 0 and final:
         print(f"weights: {final}\nscore them: python tools/evaluate.py {row.name} --weights {final}")
     elif rank == 0:
@@ -43,21 +53,24 @@ def second_interrupt_ends_at_once():
     signal.signal(signal.SIGQUIT, lambda *_: os._exit(130))
 
 
-def _share_id(folder, rank, make):
-    """NCCL's id of this start, from the first rank to the others by way of a file that the parent has removed."""
-    path = folder / _NCCL_ID
+def share(folder, rank, make):
+    """What the ranks of this start share: the memory by which they agree to stop, and NCCL's id as `make` gives it.
+
+    Both are in a file that the first rank makes, after the parent has removed that of an earlier start.
+    """
+    path = folder / _SHARED
     if rank == 0:
-        nccl_id = make()
         aside = path.with_suffix(".partial")
-        aside.write_bytes(nccl_id)
+        aside.write_bytes(bytes(stopping.SHARED) + make())
         aside.rename(path)
-        return nccl_id
     deadline = time.monotonic() + _NCCL_WAIT
     while not path.exists():
         if time.monotonic() > deadline:
             raise RunError(f"rank {rank}: the first rank did not start within {_NCCL_WAIT} s")
         time.sleep(0.1)
-    return path.read_bytes()
+    with path.open("r+b") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+    return memory, memory[stopping.SHARED :]
 
 
 if __name__ == "__main__":
