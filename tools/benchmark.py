@@ -19,7 +19,14 @@ def main(argv):
     for command, rounds in ((data, 5), (crf, 3), (gpu, 5)):
         command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
         command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
+    training = what.add_parser("training", help="memory and time besides Caffe's own, on the narrow shapes net")
+    training.add_argument("--iterations", metavar="N", type=cli.positive, default=2000, help="(default: 2000)")
     arguments = parser.parse_args(argv)
+    if arguments.what == "training":
+        from attscale import training_benchmark
+
+        print("\n".join(training_benchmark.lines(training_benchmark.measure(arguments.iterations))))
+        return
 
     from tqdm import tqdm
 

@@ -102,7 +102,7 @@ def data_memory(*, images=20_000, batch_size=10, crop=321, workers=2, steps=10, 
         for _ in progress(range(steps)):
             for _ in range(images // batch_size // steps):
                 loader.read(data, label)
-            result.append(sum(_resident(pid) for pid in ("self", *loader.pids)))
+            result.append(sum(resident(pid) for pid in ("self", *loader.pids)))
         loader.close()
     return result
 
@@ -168,6 +168,7 @@ def _options(root, crop, batch_size, workers):
     )
 
 
-def _resident(pid):
+def resident(pid):
+    """MiB of main memory that the process holds; "self" is this one."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20

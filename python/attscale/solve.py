@@ -124,7 +124,7 @@ class _Run:
     def go(self, start, stop):
         """Runs the iterations after `start`; returns whether it came to the last before it was to stop."""
         training, limit = self.training, self.row.solver.max_iter
-        self.since, self.images, self.waited = time.monotonic(), 0, 0.0
+        self.since, self.images, self.waited, self.inside = time.monotonic(), 0, 0.0, 0.0
         quiet = training.rank > 0
         progress = {"initial": start, "unit": "it", "desc": self.row.name, "smoothing": 0.05, "mininterval": 1}
         with tqdm(total=limit, disable=quiet, **progress) as bar:
@@ -152,10 +152,12 @@ class _Run:
         entropy = [self.training.seed, iteration, self.training.rank]
         caffe.set_random_seed(int(np.random.SeedSequence(entropy).generate_state(1)[0]))
         self.passes.clear()
+        began = time.monotonic()
         try:
             self.solver.step(1)
         except DataError as error:
             raise DataError(f"{error} (iteration {iteration}; earlier snapshots are kept in {self.folder})") from None
+        self.inside += time.monotonic() - began - self.passes.ours
         self.images += self.row.solver.batch_size * len(self.passes.losses)
         self.waited += self.passes.waited
         for number, losses in enumerate(self.passes.losses):
@@ -179,13 +181,15 @@ class _Run:
                 "losses": {head: total / self.training.log_interval for head, total in self.sums.items()},
                 "lr": self.solver.lr,
                 "images_per_second": round(self.images / seconds, 2),
+                "seconds": round(seconds, 3),
+                "seconds_outside_caffe": round(seconds - self.inside, 4),
                 "seconds_waited_for_data": round(self.waited, 3),
                 "memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 **({"gpu_memory_mib": on_gpu[0]} if on_gpu else {}),
             }
         )
         self.sums = dict.fromkeys(self.sums, 0.0)
-        self.since, self.images, self.waited = time.monotonic(), 0, 0.0
+        self.since, self.images, self.waited, self.inside = time.monotonic(), 0, 0.0, 0.0
 
     def _test(self, iteration):
         started = time.monotonic()
@@ -255,16 +259,21 @@ class _Passes:
 
     def clear(self):
         self.losses, self.waited = [], 0.0
+        self.ours = 0.0  # seconds in these functions, which Caffe calls around every layer
 
     def _before(self, layer):
+        began = time.monotonic()
         if layer == 0:
-            self._began = time.monotonic()
+            self._began = began
+        self.ours += time.monotonic() - began
 
     def _after(self, layer):
+        began = time.monotonic()
         if layer == 0:
-            self.waited += time.monotonic() - self._began
+            self.waited += began - self._began
         if layer == self._last:
             self.losses.append({head: float(self._net.blobs[head].data) for head in self._net.outputs})
+        self.ours += time.monotonic() - began
 
 
 class _Silent(contextlib.nullcontext):
