@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from attscale.data import datasets, verify
 from attscale.data.images import read_label, write_label
 from attscale.data.lists import read_list
 from attscale.errors import DataError
-from conftest import one_line_error
+from conftest import REPO, one_line_error
 from test_loader import SPOILERS
 
 
@@ -48,6 +51,21 @@ def test_a_pair_that_kills_the_process_which_reads_it_is_named(mini, monkeypatch
     monkeypatch.setattr(verify.sys, "executable", "/bin/false")
     with pytest.raises(DataError, match=r"0\.jpg: the process that read it and its label map ended with status 1"):
         verify.check(read_list(mini, "list/train.txt"), 5)
+
+
+def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
+    """As a terminal sends it, to the whole group; right after the start, while the processes import what they need."""
+    command = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--verify"]
+    line = "/JPEGImages/0.jpg /SegmentationClass/0.png\n"
+    (mini / "list/train.txt").write_text(line * 5000)  # seconds of work
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
+        seen = process.stderr.readline(1)  # the progress bar: the processes have been started
+        os.killpg(process.pid, signal.SIGINT)
+        said = seen + process.stderr.read()
+    assert process.returncode == 130
+    assert said.endswith("stopped\n")
+    assert "Traceback" not in said
 
 
 def test_several_processes_count_what_one_does(mini, monkeypatch):

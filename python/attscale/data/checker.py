@@ -6,7 +6,6 @@ A process, because damage to a JPEG is said on the standard error alone, which t
 """
 
 import json
-import signal
 import sys
 
 import cv2
@@ -17,7 +16,6 @@ from attscale.errors import DataError
 
 
 def main(classes):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started us
     cv2.setNumThreads(1)  # there is one of us a core
     for line in sys.stdin:
         answer = {"fault": None, "pixels": None}

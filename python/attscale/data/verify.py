@@ -84,7 +84,12 @@ def _checkers(number, classes):
     with contextlib.ExitStack() as stack:
         for _ in range(number):
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                text=True,
+                process_group=0,  # Ctrl-C is for this process, which ends them
             )
             stack.callback(_end, process)
             idle.put(process)
