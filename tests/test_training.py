@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from matplotlib.figure import Figure
 
 from attscale import (
     caffemodel,
@@ -400,6 +402,20 @@ def test_tensorboard_reads_what_was_logged(half):
     (record,) = journal.read(half)
     assert logged["losses/loss"] == np.float32(record["losses"]["loss"])
     assert logged["memory_mib"] == record["memory_mib"]
+
+
+def test_the_plot_is_there_from_the_first_record_and_its_figures_do_not_add_up(tmp_path, monkeypatch):
+    """Without Python's own collections, which come when they like: each figure kept 1.5 MB until then."""
+    monkeypatch.setattr(journal, "_REDRAW", 0)
+    gc.disable()
+    try:
+        with journal.Journal(tmp_path, 0) as log:
+            for iteration in (1, 2, 3):
+                log.write({"iteration": iteration, "losses": {"loss": 1.0}})
+                assert (tmp_path / journal.PLOT).exists()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Figure)]
+    finally:
+        gc.enable()
 
 
 def test_what_caffe_aborts_on_becomes_one_line(half):

@@ -1,7 +1,9 @@
 """What a run says of itself: a log of JSON lines, TensorBoard scalars, and the plot of its losses."""
 
 import contextlib
+import gc
 import json
+import math
 import time
 from pathlib import Path
 
@@ -54,7 +56,7 @@ class Journal:
             started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._board.write_event(event_pb2.Event(step=after + 1, session_log=started))  # hides what came later
             self._board.flush()
-        self._drawn = time.monotonic()
+        self._drawn = -math.inf
 
     def __enter__(self):
         return self
@@ -91,4 +93,5 @@ class Journal:
     def _draw(self):
         if log := [record for record in self._records if "losses" in record]:
             plots.losses(self._folder / PLOT, log)
+            gc.collect()  # a figure is in cycles, of 1.5 MB that add up until Python looks by itself
         self._drawn = time.monotonic()

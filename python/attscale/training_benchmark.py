@@ -44,7 +44,8 @@ def measure(iterations):
     device.choose(())
     with tempfile.TemporaryDirectory() as folder, _Memory(folder) as memory:
         shapes.make(Path(folder, "data/shapes"), train=50, val=2, seed=0)
-        if solve.train(row, folder, solve.Training(data=f"{folder}/data", log_interval=_EVERY)) is None:
+        training = solve.Training(data=f"{folder}/data", log_interval=_EVERY, snapshot_interval=WARM // 2)
+        if solve.train(row, folder, training) is None:
             raise KeyboardInterrupt
         log = journal.read(folder)
     total = {name: sum(record[name] for record in log) for name in ("seconds", "seconds_outside_caffe")}
