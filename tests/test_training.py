@@ -136,7 +136,7 @@ def test_a_stopped_run_ends_well_and_continues_to_the_same_weights(home, number)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_stopped_while_it_starts_can_be_continued(number, home):
-    """The signal comes as soon as there is a trainer, which has yet to import Caffe; then again after its imports."""
+    """The signal comes as soon as there is a trainer, which has yet to import Caffe."""
     name = f"early{number}"
     process = start(home, "--out", name)
     wait_for(lambda: processes_of(name))
