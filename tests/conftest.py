@@ -1,6 +1,7 @@
-"""Shared by the tests: nets from text, gradient checks inside Caffe, a miniature data set in VOC's layout."""
+"""Shared by the tests: nets from text, gradient checks inside Caffe, a miniature data set, a run of training."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from attscale.data.images import write_label
+
+pytest.register_assert_rewrite("archives", "net_cases", "predictions", "training_runs")  # they hold asserts, too
 
 REPO = Path(__file__).parent.parent
 
@@ -90,6 +93,34 @@ def mini(tmp_path):
     for split in ("train", "val"):
         (root / "list" / f"{split}.txt").write_text("".join(lines))
     return root
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    """A folder with `shapes` and an undisturbed run of 24 iterations, the measure of all others."""
+    from training_runs import train
+
+    folder = tmp_path_factory.mktemp("home")
+    subprocess.run(
+        [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--train", "10", "--val", "2"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    done = train(folder, "--out", "whole")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def half(home, tmp_path):
+    """A copy of the undisturbed run as if it had been killed after iteration 23."""
+    from attscale import runs
+    from training_runs import taken
+
+    shutil.copytree(home / "whole", tmp_path / "half")
+    (tmp_path / "half" / runs.FINAL).unlink()
+    os.symlink(home / "data", tmp_path / "data")
+    assert taken(tmp_path / "half") == ["iter_00000018", "iter_00000020", "iter_00000022"]
+    return tmp_path / "half"
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def in_processes(function, jobs, processes=None):
     """Yields function(*job) in the order of `jobs`, from so many processes; each keeps to one thread."""
     processes = min(processes or os.cpu_count(), max(1, len(jobs)))
     context = multiprocessing.get_context("spawn")  # nothing of Caffe or BLAS is inherited
-    with concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_begin) as pool:
+    with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
         futures = [pool.submit(function, *job) for job in jobs]
         try:
             for future in futures:
@@ -156,8 +156,8 @@ def in_processes(function, jobs, processes=None):
             pool.shutdown(cancel_futures=True)
 
 
-def _begin():
-    die_with_parent()  # a step of a sweep may be killed, and these would wait for work for ever
+def _begin(parent):
+    die_with_parent(parent)  # a step of a sweep may be killed, and these would wait for work for ever
     import cv2
     import threadpoolctl
 

@@ -35,14 +35,8 @@ def run(folder, ranks=1, *, module="attscale.trainer", temporary=False):
     folder = Path(folder)
     with runs.lock(folder), Appended(folder / LOG) as log:
         (folder / ".nccl").unlink(missing_ok=True)
-        stopping.hold()  # until we can pass signals on, and each process can answer them
-        children = [_Child(folder, rank, module, temporary) for rank in range(ranks)]
-        try:
-            with _passing_signals_on(children):
-                _watch(children, log)
-        finally:
-            for child in children:
-                child.end()
+        with _started(folder, ranks, module, temporary) as children:
+            _watch(children, log)
 
 
 def failed_check(lines):
@@ -117,6 +111,10 @@ class _Child:
             return f"training process {self.rank} was ended by {name}{killed}{last}{kept}"
         return f"training process {self.rank} ended with status {status}{last}{kept}"
 
+    def send(self, number):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
     def end(self):
         if self.process.poll() is None:
             self.process.kill()
@@ -146,21 +144,29 @@ def _watch(children, log):
 
 
 @contextlib.contextmanager
-def _passing_signals_on(children):
-    asked = []
+def _started(folder, ranks, module, temporary):
+    """The training processes. Signals are passed on to them, those too that come before all are there."""
+    children, asked = [], []
 
     def pass_on(number, _):
         again = number == signal.SIGINT and signal.SIGINT in asked
         asked.append(number)
         for child in children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGQUIT if again else number)
+            child.send(signal.SIGQUIT if again else number)
 
     before = {number: signal.signal(number, pass_on) for number in stopping.SIGNALS}
-    stopping.release()
     try:
-        yield
+        stopping.hold()  # which the processes inherit: each releases when it can answer
+        for rank in range(ranks):
+            children.append(_Child(folder, rank, module, temporary))
+            for number in asked:
+                children[-1].send(number)
+        stopping.release()
+        yield children
     finally:
+        stopping.release()
+        for child in children:
+            child.end()
         for number, handler in before.items():
             signal.signal(number, handler)
 

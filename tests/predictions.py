@@ -1,0 +1,34 @@
+"""Shared by the tests of predictions: weights and images to predict with, and the command."""
+
+import caffe
+import cv2
+import numpy as np
+
+from attscale import experiments, prototxt
+from attscale.data import shapes
+
+
+def untrained(folder):
+    """Weights of the shapes net by its fillers, and a val split of three images, in `folder`; returns it."""
+    caffe.set_random_seed(1)
+    shapes.make(folder / "data/shapes", train=1, val=3, seed=0)
+    prototxt_path = folder / "net.prototxt"
+    for name in ("shapes", "shapes_max3_esupv", "shapes_average3_esupv", "shapes_largefov"):
+        prototxt_path.write_text(str(prototxt.deploy_net(experiments.find(name))))
+        caffe.Net(str(prototxt_path), caffe.TEST).save(str(folder / f"{name}.caffemodel"))
+    return folder
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def run(tool, home, *arguments, weights="shapes"):
+    return tool("predict", "shapes", "--weights", home / f"{weights}.caffemodel", "--data", home / "data", *arguments)
+
+
+def clip(path, count=3):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    for i in range(count):
+        writer.write(picture(48, 64, i))
+    writer.release()
