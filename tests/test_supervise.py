@@ -1,6 +1,5 @@
 """The processes of a run: when one dies, those beside it and below it end, and its last words are told."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -33,13 +32,7 @@ def test_a_dead_rank_ends_all(tmp_path, monkeypatch):
 
 def workers_of(root):
     """The processes that load data from the set in `root`."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            line = file.read().decode(errors="replace")
-            if "attscale.data.worker" in line and str(root) in line:
-                found.append(int(pid))
-    return found
+    return processes_of(root, "attscale.data.worker")
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL])

@@ -63,13 +63,13 @@ def taken(run):
     return sorted(path.name for path in (run / snapshots.FOLDER).glob("iter_*"))
 
 
-def processes_of(run):
-    """Those whose command line names the run's folder or that load data for it."""
+def processes_of(folder, module="attscale.trainer"):
+    """Those of the module, trainers if not said otherwise, whose command line names the folder: a run's, a set's."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
             line = file.read().decode(errors="replace")
-            if "attscale.trainer" in line and str(run) in line:
+            if module in line and str(folder) in line:
                 found.append(int(pid))
     return found
 

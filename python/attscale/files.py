@@ -24,7 +24,7 @@ def write_whole(path, write, *, durable=False):
         try:
             write(temporary)
             if durable:
-                _sync(temporary)
+                sync(temporary)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -84,7 +84,8 @@ def _umask():
     return mask
 
 
-def _sync(path):
+def sync(path):
+    """Waits until the file or folder `path` is on the disk. Raises OSError."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from attscale.errors import RunError
-from attscale.files import make_folder, naming, write_text
+from attscale.files import make_folder, naming, sync, write_text
 
 FOLDER, WEIGHTS, STATE = "snapshots", "weights.caffemodel", "state.solverstate"
 _RECORD, _PARTIAL, _RESERVE = "snapshot.json", ".partial", ".reserve"
@@ -43,10 +43,10 @@ def write(run, iteration, net, save, kept):
     final = _path(run, iteration)
     with naming(final):
         for name in (WEIGHTS, STATE, _RECORD, "."):
-            _sync(aside / name)
+            sync(aside / name)
         shutil.rmtree(final, ignore_errors=True)  # a bad one, which a resumed run comes by again
         aside.rename(final)
-        _sync(final.parent)
+        sync(final.parent)
     return final
 
 
@@ -123,11 +123,3 @@ def _check(path, net):
 def _sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path):
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
