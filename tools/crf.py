@@ -13,6 +13,7 @@ from attscale import cli, experiments
 from attscale.errors import DataError
 
 NUMBERS = ("bi_w", "bi_xy", "bi_rgb", "pos_w", "pos_xy")
+EXAMPLES = 6  # images drawn before and after
 
 
 def main(argv):
@@ -68,7 +69,7 @@ def main(argv):
         out,
         len(dataset.classes),
         options,
-        made_by={"experiment": row.name, "scores": provenance.of_predictions(score_folder.parent).get(predict.KIND)},
+        made_by=predict.record_of_scores(score_folder.parent, row),
         oriented=split is None,
         processes=arguments.processes,
         progress=bar,
@@ -80,9 +81,6 @@ def main(argv):
     return None
 
 
-EXAMPLES = 6
-
-
 def predict_scores(row, images, split, arguments):
     """The folder of the score maps of `images`, predicted as far as they are not there."""
     from tqdm import tqdm
@@ -90,8 +88,7 @@ def predict_scores(row, images, split, arguments):
     from attscale import predict
 
     folder = Path("predictions", row.name, split or "")
-    options = {"flip": False, "scales": [1.0]}
-    output = predict.output(folder, row, arguments.weights, with_scores=True, **options)
+    output = predict.output(folder, row, arguments.weights, with_scores=True)
     predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     bar = lambda items: tqdm(items, unit="image", desc=row.name)  # noqa: E731
     predict.predict(predictor, predict.files(images, oriented=split is None), output, progress=bar)

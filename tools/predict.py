@@ -40,7 +40,7 @@ def main(argv):
 
     dataset = datasets.find(row.dataset)
     split = None if arguments.images or arguments.video else arguments.split or dataset.val
-    options = {"flip": arguments.flip, "scales": list(arguments.scales)}
+    options = {"flip": arguments.flip, "scales": arguments.scales}
     if arguments.video:
         images, total = predict.frames(arguments.video), None
         options["video_sha256"] = predict.digest_of_video(arguments.video)

@@ -125,11 +125,19 @@ class Output:
         return {**kinds, "labels": self.folder / f"{name}.png"}
 
 
-def output(folder, row, weights_path, *, with_scores=False, with_weight_maps=False, **options):
+def output(
+    folder, row, weights_path, *, with_scores=False, with_weight_maps=False, flip=False, scales=(1.0,), **options
+):
     """The Output of a row's weights: experiment, the weights' contents and the options decide the predictions."""
+    options |= {"flip": flip, "scales": list(scales)}
     made_by = {"experiment": row.name, "weights_sha256": inventory.digest(weights_path), **options}
     kinds = {"with_scores": with_scores, "with_weight_maps": with_weight_maps}
     return Output(folder, made_by, {"origin": provenance.of_weights(weights_path)}, **kinds)
+
+
+def record_of_scores(folder, row):
+    """What decides the CRF's results besides its options: the row, and what made the predictions in `folder`."""
+    return {"experiment": row.name, "scores": provenance.of_predictions(folder).get(KIND)}
 
 
 def predictor(row, weights_path, gpus, threads=None):

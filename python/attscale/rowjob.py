@@ -120,12 +120,12 @@ def predict(job):
 
 def crf(job):
     """Puts this shard of the predictions through the CRF, as tools/crf.py does."""
-    from attscale import crf, predict, provenance, scores
+    from attscale import crf, predict, scores
 
     row, dataset, split = _scored_on(job)
     predictions = job.folder / split
     pairs = [(image, scores.name(predictions / "scores", image)) for image in _images(job)]
-    made_by = {"experiment": row.name, "scores": provenance.of_predictions(predictions).get(predict.KIND)}
+    made_by = predict.record_of_scores(predictions, row)
     setting = crf.PARAMETERS[crf.model_of(row)]
     crf.run(pairs, job.folder / CRF, len(dataset.classes), setting, made_by=made_by, processes=job.processes)
 
