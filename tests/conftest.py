@@ -14,7 +14,7 @@ import pytest
 
 from attscale.data.images import write_label
 
-pytest.register_assert_rewrite("archives", "net_cases", "predictions", "training_runs")  # they hold asserts, too
+pytest.register_assert_rewrite("helpers")  # they hold asserts, too
 
 REPO = Path(__file__).parent.parent
 
@@ -98,7 +98,7 @@ def mini(tmp_path):
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
     """A folder with `shapes` and an undisturbed run of 24 iterations, the measure of all others."""
-    from training_runs import train
+    from helpers.training_runs import train
 
     folder = tmp_path_factory.mktemp("home")
     subprocess.run(
@@ -113,8 +113,8 @@ def home(tmp_path_factory):
 @pytest.fixture
 def half(home, tmp_path):
     """A copy of the undisturbed run as if it had been killed after iteration 23."""
-    from attscale import runs
-    from training_runs import taken
+    from attscale.training import runs
+    from helpers.training_runs import taken
 
     shutil.copytree(home / "whole", tmp_path / "half")
     (tmp_path / "half" / runs.FINAL).unlink()

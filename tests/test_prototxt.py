@@ -2,7 +2,8 @@ import shutil
 
 import pytest
 
-from attscale import experiments, manifest, prototxt
+from attscale import experiments, prototxt
+from attscale.weights import manifest
 from conftest import REPO, one_line_error
 
 

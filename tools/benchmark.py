@@ -23,17 +23,18 @@ def main(argv):
     training.add_argument("--iterations", metavar="N", type=cli.positive, default=2000, help="(default: 2000)")
     arguments = parser.parse_args(argv)
     if arguments.what == "training":
-        from attscale import training_benchmark
+        from attscale.bench import training
 
-        print("\n".join(training_benchmark.lines(training_benchmark.measure(arguments.iterations))))
+        print("\n".join(training.lines(training.measure(arguments.iterations))))
         return
 
     from tqdm import tqdm
 
-    from attscale import benchmarks, ratios
+    from attscale.bench import speeds
+    from attscale.results import ratios
 
     if arguments.what == "data" and arguments.memory:
-        memory = benchmarks.data_memory(progress=lambda steps: tqdm(steps, unit="2000 images"))
+        memory = speeds.data_memory(progress=lambda steps: tqdm(steps, unit="2000 images"))
         print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
         return
     rounds = lambda numbers: tqdm(numbers, unit="round")  # noqa: E731
@@ -41,11 +42,11 @@ def main(argv):
         names = ("device", "batch_size", "iter_size", "iterations", "rounds")
         options = {name: getattr(arguments, name) for name in names}
         crop, image = arguments.size or 321, arguments.size or 513
-        lines, measured = benchmarks.gpu(crop=crop, image=image, progress=rounds, **options)
+        lines, measured = speeds.gpu(crop=crop, image=image, progress=rounds, **options)
     elif arguments.what == "crf":
-        measured = benchmarks.crf_scaling(rounds=arguments.rounds, progress=rounds)
+        measured = speeds.crf_scaling(rounds=arguments.rounds, progress=rounds)
     else:
-        measured = benchmarks.data_loading(rounds=arguments.rounds, progress=rounds)
+        measured = speeds.data_loading(rounds=arguments.rounds, progress=rounds)
     if arguments.what != "gpu":
         lines = map(sentence, measured)
     print("\n".join(lines))

@@ -10,10 +10,10 @@ def main(argv):
     parser.add_argument("--out", metavar="FILE", help="write it there instead of printing it")
     arguments = parser.parse_args(argv)
 
-    from attscale import compare, results
     from attscale.files import write_bytes
+    from attscale.results import compare, evaluations
 
-    found = results.find(arguments.folders)
+    found = evaluations.find(arguments.folders)
     text = compare.markdown(compare.tables(found))
     if not arguments.out:
         print(text, end="")

@@ -12,7 +12,7 @@ def main(argv):
     )
     arguments = parser.parse_args(argv)
 
-    from attscale import caffemodel, convert
+    from attscale.weights import caffemodel, convert
 
     layers = convert.largefov_from_vgg(caffemodel.read(arguments.vgg), arguments.vgg)
     caffemodel.write(arguments.out, layers, name="vgg16_largefov")

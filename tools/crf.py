@@ -40,8 +40,9 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import crf, predict, provenance, scores, visualize
-    from attscale.data import datasets, lists
+    from attscale import datasets
+    from attscale.data import lists
+    from attscale.inference import crf, predictions, provenance, scores, visualize
 
     given = {name: getattr(arguments, name) for name in (*NUMBERS, "iterations")}
     options = crf.PARAMETERS[crf.model_of(row)]
@@ -49,7 +50,7 @@ def main(argv):
     dataset = datasets.find(row.dataset)
     split = None if arguments.images else arguments.split or dataset.val
     # images that are named are turned by their EXIF tag, as tools/predict.py does; those of a data set are not
-    images = predict.find_images(arguments.images) or lists.read_images(dataset, arguments.data, split)
+    images = predictions.find_images(arguments.images) or lists.read_images(dataset, arguments.data, split)
     score_folder = Path(arguments.scores or predict_scores(row, images, split, arguments))
     if not any(score_folder.glob(f"*{scores.SUFFIX}")):
         raise DataError(f"{score_folder}: has no score maps (python tools/predict.py --scores writes them)")
@@ -69,7 +70,7 @@ def main(argv):
         out,
         len(dataset.classes),
         options,
-        made_by=predict.record_of_scores(score_folder.parent, row),
+        made_by=predictions.record_of_scores(score_folder.parent, row),
         oriented=split is None,
         processes=arguments.processes,
         progress=bar,
@@ -85,13 +86,13 @@ def predict_scores(row, images, split, arguments):
     """The folder of the score maps of `images`, predicted as far as they are not there."""
     from tqdm import tqdm
 
-    from attscale import predict
+    from attscale.inference import predictions
 
     folder = Path("predictions", row.name, split or "")
-    output = predict.output(folder, row, arguments.weights, with_scores=True)
-    predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
+    output = predictions.output(folder, row, arguments.weights, with_scores=True)
+    predictor = predictions.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     bar = lambda items: tqdm(items, unit="image", desc=row.name)  # noqa: E731
-    predict.predict(predictor, predict.files(images, oriented=split is None), output, progress=bar)
+    predictions.predict(predictor, predictions.files(images, oriented=split is None), output, progress=bar)
     return folder / "scores"
 
 
@@ -100,8 +101,9 @@ def search(out, pairs, score_folder, dataset, options, arguments):
 
     from tqdm import tqdm
 
-    from attscale import crf, plots, scores
+    from attscale import plots
     from attscale.files import write_text
+    from attscale.inference import crf, scores
 
     chosen = sorted(random.Random(arguments.seed).sample(pairs, min(arguments.samples, len(pairs))))
     samples = [(image, scores.name(score_folder, image), label) for image, label in chosen]

@@ -30,9 +30,11 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import evaluate, metrics, provenance
-    from attscale.data import datasets, lists
+    from attscale import datasets
+    from attscale.data import lists
     from attscale.files import check_folder
+    from attscale.inference import provenance
+    from attscale.scoring import evaluate, metrics
 
     if arguments.out:
         check_folder(arguments.out)  # now, not after an hour
@@ -74,13 +76,14 @@ def main(argv):
 
 
 def score_weights(row, dataset, split, arguments, bar):
-    from attscale import evaluate, predict
     from attscale.data import lists
+    from attscale.inference import predictions
+    from attscale.scoring import evaluate
 
     pairs = lists.read_split(dataset, arguments.data, split)
     if arguments.by_size:
         evaluate.check_instances(pairs)
-    predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
+    predictor = predictions.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     asked = {"branches": arguments.branches, "by_size": arguments.by_size}
     return evaluate.evaluate(predictor, pairs, len(dataset.classes), progress=bar, **asked)
 
@@ -101,8 +104,9 @@ def show(report, row):
 
 
 def write(folder, report, result, row, dataset):
-    from attscale import evaluate, plots
+    from attscale import plots
     from attscale.files import write_text
+    from attscale.scoring import evaluate
 
     write_text(f"{folder}/evaluation.json", json.dumps(report, indent=1) + "\n")
     write_text(f"{folder}/evaluation.md", evaluate.markdown(report))

@@ -15,7 +15,7 @@ def main(argv):
     parser.add_argument("--out", metavar="DIR", default=WEIGHTS, help="folder of the files (default: %(default)s)")
     arguments = parser.parse_args(argv)
 
-    from attscale import fetch, manifest
+    from attscale.weights import fetch, manifest
 
     entries = manifest.read(arguments.manifest)
     for entry in [manifest.find(entries, name) for name in arguments.names]:

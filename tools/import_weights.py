@@ -20,7 +20,8 @@ def main(argv):
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name)
 
-    from attscale import caffemodel, prototxt, transplant
+    from attscale import prototxt
+    from attscale.weights import caffemodel, transplant
 
     target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), prototxt.scores_name(row))
     layers, lines = transplant.transplant(
@@ -33,7 +34,7 @@ def main(argv):
     width = max(len(line.name) for line in lines)
     for line in lines:
         print(f"{line.name:{width}}  {line.fate:8}  {line.detail}".rstrip())
-    # the net's name tells what the weights are of, and what they came from (attscale.provenance)
+    # the net's name tells what the weights are of, and what they came from (attscale.inference.provenance)
     caffemodel.write(arguments.out, layers, name=f"{row.name} from {Path(arguments.released).name}")
     print(f"wrote {arguments.out}: {len(layers)} layers")
 

@@ -12,7 +12,7 @@ def main(argv):
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name)
 
-    from attscale import inspection
+    from attscale.machine import inspection
 
     layers = inspection.inspect(row, arguments.size)
     print(*inspection.table(layers), sep="\n")

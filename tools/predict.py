@@ -35,22 +35,23 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import predict
-    from attscale.data import datasets, lists
+    from attscale import datasets
+    from attscale.data import lists
+    from attscale.inference import predictions
 
     dataset = datasets.find(row.dataset)
     split = None if arguments.images or arguments.video else arguments.split or dataset.val
     options = {"flip": arguments.flip, "scales": arguments.scales}
     if arguments.video:
-        images, total = predict.frames(arguments.video), None
-        options["video_sha256"] = predict.digest_of_video(arguments.video)
+        images, total = predictions.frames(arguments.video), None
+        options["video_sha256"] = predictions.digest_of_video(arguments.video)
     elif split:
-        images = predict.files(lists.read_images(dataset, arguments.data, split), oriented=False)
+        images = predictions.files(lists.read_images(dataset, arguments.data, split), oriented=False)
         total = len(images)
     else:
-        images = predict.files(predict.find_images(arguments.images), oriented=True)
+        images = predictions.files(predictions.find_images(arguments.images), oriented=True)
         total = len(images)
-    output = predict.output(
+    output = predictions.output(
         arguments.out or "/".join(filter(None, ("predictions", row.name, split))),
         row,
         arguments.weights,
@@ -58,10 +59,10 @@ def main(argv):
         with_weight_maps=arguments.weight_maps,
         **options,
     )
-    predictor = predict.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
+    predictor = predictions.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
     started = time.monotonic()
     bar = lambda items: tqdm(items, total=total, unit="image", desc=row.name)  # noqa: E731
-    count = predict.predict(predictor, images, output, flip=arguments.flip, scales=arguments.scales, progress=bar)
+    count = predictions.predict(predictor, images, output, flip=arguments.flip, scales=arguments.scales, progress=bar)
     rate = count / (time.monotonic() - started)
     print(f"{output.folder}: {count} predicted, {rate:.2f} images/s")
 

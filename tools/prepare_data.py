@@ -25,7 +25,7 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale.data import datasets
+    from attscale import datasets
 
     dataset = datasets.find(arguments.dataset)
     root = Path(arguments.root or Path("data", dataset.root))

@@ -11,8 +11,8 @@ def main(argv):
     parser.add_argument("--title", default="Results", help="of the page (default: Results)")
     arguments = parser.parse_args(argv)
 
-    from attscale import ratios, report
     from attscale.files import write_bytes
+    from attscale.results import ratios, report
 
     runs = report.find(arguments.folders)
     page = report.page(runs, arguments.title, ratios.find(arguments.folders)).encode()

@@ -19,8 +19,9 @@ def main(argv):
 
     from tqdm import tqdm
 
-    from attscale import submission
-    from attscale.data import datasets, lists
+    from attscale import datasets
+    from attscale.data import lists
+    from attscale.inference import submission
 
     images = lists.read_images(datasets.find("voc12"), arguments.data, arguments.split)
     if arguments.split == "test" and len(images) != TEST_IMAGES and not arguments.any_count:

@@ -38,24 +38,24 @@ def main(argv):
     arguments = parser.parse_args(argv)
 
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
-    from attscale import cluster, rowjob, sweep
+    from attscale.sweep import cluster, plan, step
 
     root = os.path.abspath(arguments.out)
-    rows = sweep.rows_of(arguments.names)
+    rows = plan.rows_of(arguments.names)
     shared = {
         **{"root": root, "data": os.path.abspath(arguments.data), "gpu": bool(arguments.gpus or arguments.gpu)},
         **{name: getattr(arguments, name) for name in ("max_iter", "snapshot_interval", "threads", "seed", "crf")},
         "processes": processes_of(arguments),
     }
-    trainings = [sweep.training_of(row, shared, arguments.weights) for row in rows]
+    trainings = [plan.training_of(row, shared, arguments.weights) for row in rows]
     for training in trainings:
-        rowjob.check(training)
-    is_open = [sweep.status(row, root, arguments.crf)[0] != "done" for row in rows]
-    steps = [sweep.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
+        step.check(training)
+    is_open = [plan.status(row, root, arguments.crf)[0] != "done" for row in rows]
+    steps = [plan.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
         client = stack.enter_context(cluster.connect(address))
-        errors = sweep.watch(client, rows, sweep.submit(client, steps), root, show, crf=arguments.crf)
+        errors = plan.watch(client, rows, plan.submit(client, steps), root, show, crf=arguments.crf)
     if errors:
         name, error = next(iter(errors.items()))
         raise UserError(f"{len(errors)} of {len(rows)} rows failed; {name}: {error.removeprefix('error: ')}")
@@ -70,7 +70,7 @@ def processes_of(arguments):
 
 
 def make_cluster(arguments):
-    from attscale import cluster
+    from attscale.sweep import cluster
 
     try:
         if not arguments.queue:

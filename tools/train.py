@@ -8,8 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from attscale import cli, experiments, runs, supervise
+from attscale import cli, experiments
 from attscale.errors import OutOfMemoryError, RunError, UserError
+from attscale.training import runs, supervise
 
 
 def main(argv):
@@ -44,7 +45,7 @@ def main(argv):
         parser.error("name an experiment, or a run to --resume")
     row = experiments.find(arguments.name)
 
-    from attscale.data import datasets
+    from attscale import datasets
     from attscale.prepare import sets
 
     dataset = datasets.find(row.dataset)
@@ -66,7 +67,7 @@ def main(argv):
         keep=arguments.keep,
     )
     if arguments.dry_run:
-        from attscale import dryrun
+        from attscale.training import dryrun
 
         for line in dryrun.report(options):
             print(line, flush=True)

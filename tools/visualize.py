@@ -25,11 +25,11 @@ def main(argv):
     if arguments.video and Path(arguments.out).suffix.lower() not in (".mp4", ".avi"):
         raise UserError(f"--out {arguments.out}: a video needs a name that ends in .mp4 or .avi")
 
-    from attscale import predict, visualize
+    from attscale.inference import predictions, visualize
 
     chosen = None if arguments.video else choose(row, arguments)
     on = (cli.gpus_of(arguments), arguments.threads)
-    predictor = predict.predictor(row, arguments.weights, *on)
+    predictor = predictions.predictor(row, arguments.weights, *on)
     if arguments.video:
         from tqdm import tqdm
 
@@ -38,14 +38,15 @@ def main(argv):
         print(f"{arguments.out}: {count} frames")
         return
     single = experiments.single_scale(row)
-    baseline = predict.predictor(single, arguments.baseline, *on) if arguments.baseline else None
+    baseline = predictions.predictor(single, arguments.baseline, *on) if arguments.baseline else None
     for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
         print(path)
 
 
 def choose(row, arguments):
     """(image, label map or None) paths: the images asked for, with val's label maps where they are of it."""
-    from attscale.data import datasets, lists
+    from attscale import datasets
+    from attscale.data import lists
 
     dataset = datasets.find(row.dataset)
     labels = {}

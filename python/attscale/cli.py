@@ -87,7 +87,7 @@ def default_device():
 
 
 def gpus_of(arguments):
-    """The GPUs to use, for `attscale.device.choose`: one or none."""
+    """The GPUs to use, for `attscale.machine.device.choose`: one or none."""
     if arguments.gpu is not None:
         return (arguments.gpu,)
     return (0,) if arguments.device == "gpu" else ()

@@ -9,7 +9,7 @@ from caffe import layers as L
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from attscale.data import datasets
+from attscale import datasets
 from attscale.data.loader import LoaderOptions
 from attscale.errors import ExperimentError
 from attscale.experiments import EXPERIMENTS

@@ -57,7 +57,7 @@ def check_pairs(pairs, path):
 
 
 def read_split(dataset, data_root, split):
-    """The pairs of a split of `dataset` (`attscale.data.datasets.DataSet`) below the folder `data_root`, all there."""
+    """The pairs of a split of `dataset` (`attscale.datasets.DataSet`) below the folder `data_root`, all there."""
     root, name = _split(dataset, data_root, split)
     pairs = read_list(root, name)
     check_pairs(pairs, root / name)

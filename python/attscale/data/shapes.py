@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from attscale.data.datasets import SHAPES
 from attscale.data.images import write_image, write_label
 from attscale.data.lists import write_list
 from attscale.data.transforms import IGNORE
+from attscale.datasets import SHAPES
 from attscale.errors import DataError
 from attscale.files import write_text
 

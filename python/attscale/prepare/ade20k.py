@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from attscale.data.datasets import ADE20K_CLASSES
 from attscale.data.images import check_label, decode_label, write_index
 from attscale.data.lists import list_text
 from attscale.data.transforms import IGNORE
+from attscale.datasets import ADE20K_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, splits

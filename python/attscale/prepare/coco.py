@@ -11,10 +11,10 @@ import numpy as np
 from pycocotools import mask as rle
 from tqdm import tqdm
 
-from attscale.data.datasets import COCO_CLASSES, VOC_CLASSES
 from attscale.data.images import write_label
 from attscale.data.lists import list_text
 from attscale.data.transforms import IGNORE
+from attscale.datasets import COCO_CLASSES, VOC_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes, write_text
 from attscale.prepare import archives, splits

@@ -5,7 +5,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from attscale.data import shapes, verify
-from attscale.data.datasets import DATASETS
+from attscale.datasets import DATASETS
 from attscale.errors import DataError
 from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
 from attscale.prepare.ledger import Ledger

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from attscale.data.datasets import PERSON_PARTS
 from attscale.data.images import check_label, decode_label, write_label
+from attscale.datasets import PERSON_PARTS
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, matlab, splits

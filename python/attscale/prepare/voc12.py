@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from attscale.data.datasets import VOC_CLASSES
 from attscale.data.images import check_label, read_label, write_index
+from attscale.datasets import VOC_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, matlab, splits

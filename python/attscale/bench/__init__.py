@@ -1,0 +1,1 @@
+"""What the benchmarks measure: speeds as ratios, memory, and what training costs besides Caffe."""

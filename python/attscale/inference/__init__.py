@@ -1,0 +1,1 @@
+"""From weights and images to label maps: prediction, CRF, pictures, submission, and what a result was made of."""

@@ -1,0 +1,135 @@
+"""Prediction with a deploy net: the release's test protocol."""
+
+import numpy as np
+
+from attscale import prototxt
+from attscale.data import transforms
+from attscale.errors import UserError
+from attscale.machine import limits
+from attscale.nets import scales
+from attscale.nets.vgg16 import STRIDE
+from attscale.ops.interp import interp
+from attscale.weights import load
+
+
+class Predictor:
+    """A row's deploy net with weights. Images of any size: the net is reshaped where `test_size` is too small.
+
+    Questions about the last images, `scores` and the rest, take the image's number among them.
+    """
+
+    def __init__(self, row, weights_path=None, *, share_with=None):
+        """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
+        self.row = row
+        self._message = prototxt.deploy_net(row)
+        self.net = prototxt.load(self._message)
+        if share_with is not None:
+            self.net.share_with(share_with)
+        else:
+            load.load(self.net, weights_path, complete=True)
+
+    @property
+    def classes(self):
+        """How many classes the net tells apart."""
+        return self.net.blobs[prototxt.output_name(self.row)].data.shape[1]
+
+    def forward(self, *images, names=()):
+        """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
+
+        Height and width are each padded to the row's test size, or to the next 32k + 1 for the highest or widest
+        image. Raises UserError for images that are too large for Caffe, with their `names`, where they are given.
+        """
+        sides = np.max([image.shape[:2] for image in images], axis=0)
+        shape = (len(images), 3, *(max(self.row.test_size, -(-(int(n) - 1) // 32) * 32 + 1) for n in sides))
+        if self.net.blobs["data"].data.shape != shape:
+            self._check(shape, images, names)
+            self.net.blobs["data"].reshape(*shape)
+            self.net.reshape()
+        data = self.net.blobs["data"].data
+        data[...] = 0
+        for blob, image in zip(data, images, strict=True):
+            height, width = image.shape[:2]
+            blob[:, :height, :width] = image.transpose(2, 0, 1) - np.float32(transforms.MEAN)[:, None, None]
+        self.sizes = [image.shape[:2] for image in images]
+        self.net.forward()
+
+    def _check(self, shape, images, names):
+        """Raises UserError where the net would be too large: Caffe would end the process."""
+        if words := limits.excess(self._message, shape):
+            said = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
+            fits = limits.largest_side(self._message)
+            raise UserError(
+                f"{', '.join(map(str, names)) or 'image'}: {said} pixels are too large for {self.row.name}: padded to "
+                f"{shape[3]}x{shape[2]}, {words}; {fits}x{fits} would fit"
+            )
+
+    def scores(self, number=0):
+        """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
+        return self._crop(self.net.blobs[prototxt.output_name(self.row)].data[number], number)
+
+    def labels(self, number=0):
+        """The predicted class indices of an image, (H, W) uint8."""
+        return self.scores(number).argmax(axis=0).astype(np.uint8)
+
+    def branch_labels(self, number=0):
+        """What each scale's own score map would have predicted: {scale: (H, W) uint8}."""
+        return {scale: own.argmax(axis=0).astype(np.uint8) for scale, own in self._branch_scores(number)}
+
+    def attention(self, number=0):
+        """The weight maps of an image, (S, H, W) float32, summing to 1; None where the net has no attention."""
+        if "attention" not in self.net.blobs:
+            return None
+        return self._upsample(self.net.blobs["attention"].data, number)
+
+    def weight_maps(self, number=0):
+        """How much each scale had to say, (S, H, W), summing to 1; None for a single scale.
+
+        Attention's own weights; for max pooling 1 where a scale gave the predicted class its score, the finer one
+        where two did; for average pooling 1 / S everywhere.
+        """
+        if self.row.merge == "attention":
+            return self.attention(number)
+        if self.row.merge is None:
+            return None
+        count = len(self.row.scales)
+        if self.row.merge == "average":
+            return np.full((count, *self.sizes[number]), 1 / count, np.float32)
+        labels = self.labels(number)[None]
+        own = [np.take_along_axis(maps, labels, axis=0)[0] for _, maps in self._branch_scores(number)]
+        winner = np.argmax(own, axis=0)
+        return (winner == np.arange(count)[:, None, None]).astype(np.float32)
+
+    def _branch_scores(self, number):
+        for scale in self.row.scales:
+            name = prototxt.scores_name(self.row, scale)
+            blob = self.net.blobs[name if scale == scales.FINEST else f"{name}_interp"].data
+            yield scale, self._upsample(blob, number)
+
+    def _upsample(self, blob, number):
+        height, width = blob.shape[2:]
+        full = ((n - 1) * STRIDE + 1 for n in (height, width))
+        return self._crop(interp(blob[number : number + 1], *full)[0], number)
+
+    def _crop(self, maps, number):
+        height, width = self.sizes[number]
+        return maps[:, :height, :width]
+
+
+def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"):
+    """The mean of the scores (classes, H, W) that `image` gets at each of `scales`, and mirrored as well with `flip`.
+
+    Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
+    Raises UserError for an image that is too large, by its `name`.
+    """
+    height, width = image.shape[:2]
+    total = None
+    for scale in scales:
+        resized, _ = transforms.random_scale(image, np.zeros((height, width), np.uint8), scale)
+        for mirrored in (False, True) if flip else (False,):
+            predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized, names=[name])
+            scores = predictor.scores()
+            scores = scores[..., ::-1] if mirrored else scores
+            if scores.shape[1:] != (height, width):
+                scores = interp(np.ascontiguousarray(scores)[None], height, width)[0]
+            total = scores.copy() if total is None else total + scores
+    return total / (len(scales) * (2 if flip else 1))

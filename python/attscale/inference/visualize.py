@@ -1,0 +1,92 @@
+"""Predictions as the paper shows them (figures 4 to 6): sheets of images, and videos with weight maps beside them."""
+
+from pathlib import Path
+
+import cv2
+
+from attscale import plots
+from attscale.data.images import read_image, read_label
+from attscale.data.samples import load_pair
+from attscale.errors import DataError, UserError
+from attscale.files import write_whole
+from attscale.inference import predictions, scores
+
+
+def sheets(predictor, baseline, pairs, path, per_sheet):
+    """Writes `pairs` of (image, label map or None) as PNGs of `per_sheet` rows; yields their paths.
+
+    The first is `path`, those after it have a number before the suffix. `baseline`: another Predictor, or None.
+    """
+    path = Path(path)
+    for start in range(0, len(pairs), per_sheet):
+        rows = [_row(predictor, baseline, *pair) for pair in pairs[start : start + per_sheet]]
+        number = start // per_sheet
+        target = path if number == 0 else path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
+        plots.sheet(target, rows, predictor.row.scales)
+        yield target
+
+
+def _row(predictor, baseline, image_path, label_path):
+    if label_path is None:
+        image, label = read_image(image_path, oriented=True), None
+    else:
+        image, label = load_pair(image_path, label_path, predictor.classes)
+    labels = {"ground truth": label}
+    if baseline is not None:
+        baseline.forward(image, names=[image_path])
+        labels["baseline"] = baseline.labels()
+    predictor.forward(image, names=[image_path])
+    labels["prediction"] = predictor.labels()
+    return plots.SheetRow(image, labels, predictor.weight_maps())
+
+
+def before_and_after(path, chosen, refined, *, oriented=False):
+    """Writes a sheet of (image, score map, label map or None) paths: before the CRF, and after it, from `refined`.
+
+    oriented: turn the images as their EXIF tags say.
+    """
+    rows = []
+    for image_path, score_path, label_path in chosen:
+        labels = {
+            "ground truth": read_label(label_path) if label_path else None,
+            "before the CRF": scores.read(score_path).argmax(axis=0),
+            "after": read_label(Path(refined, f"{Path(image_path).stem}.png")),
+        }
+        rows.append(plots.SheetRow(read_image(image_path, oriented=oriented), labels, None))
+    plots.sheet(path, rows, ())
+
+
+def video(predictor, source, path, progress=iter):
+    """Writes `source` with its label map laid over it and its weight maps beside it; returns how many frames.
+
+    Raises DataError for a video that cannot be decoded, UserError for a format that cannot be written.
+    """
+    rate = predictions.frame_rate(source)
+    count = 0
+
+    def save(temporary):
+        nonlocal count
+        named = f"{temporary}{Path(path).suffix or '.mp4'}"  # OpenCV chooses the format by the suffix
+        writer = None
+        try:
+            for frame in progress(predictions.frames(source)):
+                image = frame.read()
+                predictor.forward(image, names=[frame.path])
+                panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
+                if writer is None:
+                    size = (panels.shape[1], panels.shape[0])
+                    writer = cv2.VideoWriter(named, cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
+                    if not writer.isOpened():
+                        raise UserError(f"{path}: OpenCV cannot write such a video; .mp4 and .avi work")
+                elif (panels.shape[1], panels.shape[0]) != size:
+                    raise DataError(f"{source}: frame {count + 1} is of another size than those before")
+                writer.write(panels)
+                count += 1
+        finally:
+            if writer is not None:
+                writer.release()
+            if Path(named).exists():
+                Path(named).replace(temporary)
+
+    write_whole(path, save)
+    return count

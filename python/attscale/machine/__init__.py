@@ -1,0 +1,1 @@
+"""What this machine and its Caffe can do: devices, threads, limits, and what a net costs."""

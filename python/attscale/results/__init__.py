@@ -1,0 +1,1 @@
+"""What was measured, beside the papers' numbers: evaluations, comparison, report."""

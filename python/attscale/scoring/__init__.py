@@ -1,0 +1,1 @@
+"""Label maps against the ground truth. NumPy; nothing here imports caffe."""

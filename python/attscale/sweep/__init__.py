@@ -1,0 +1,1 @@
+"""Many experiments on a Dask cluster: the plan, one step of it, the cluster."""

@@ -1,0 +1,195 @@
+"""Rows of `attscale.experiments` on a Dask cluster: each trained, predicted and scored, wherever there is room.
+
+A worker that dies gives its step to another, which goes on from the last snapshot: all of a row is in files, on a
+file system that the workers share. Nothing but names travels through the scheduler.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+
+from attscale import experiments, options
+from attscale.errors import ExperimentError, UserError
+from attscale.sweep.step import COMPLETE, CRF, EVALUATION, Job
+from attscale.training import journal, runs
+
+SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the CPUs
+_RETRIES = 2
+_SETTLE = 60  # seconds until a file that a worker has written is seen here: network file systems take their time
+
+
+def rows_of(names):
+    """The rows that `names` name: experiments, or a table's number for the rows that stand for its cells.
+
+    A row that starts from another's weights (MSc's second step) brings that one with it, before it.
+    """
+    chosen = {}
+    for name in names:
+        if name.isdigit():
+            rows = [row for row in experiments.EXPERIMENTS.values() if any(c.table == int(name) for c in row.cells)]
+            if not rows:
+                raise ExperimentError(f"no experiment stands for a cell of table {name}")
+        else:
+            rows = [experiments.find(name)]
+        for row in rows:
+            if row.msc:
+                chosen[base_of(row).name] = base_of(row)
+            chosen[row.name] = row
+    return list(chosen.values())
+
+
+def base_of(row):
+    """The row whose weights an MSc row starts from."""
+    return experiments.find(row.name.replace("_msc_largefov", "_largefov"))
+
+
+def training_of(row, shared, weights_folder):
+    """The job that trains `row`; shared: fields that the jobs of all rows have in common."""
+    weights = None
+    if row.msc:
+        weights = str(Job(name=base_of(row).name, step="train", **shared).folder / runs.FINAL)
+    elif row.initial_weights:
+        weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
+    return Job(name=row.name, step="train", weights=weights, **shared)
+
+
+def stages_of(training, shards):
+    """The jobs of a row in stages, each for when those before it are done: training, predictions, CRF, scoring.
+
+    Raises UserError where the weights are missing that the row starts from.
+    """
+    row = experiments.find(training.name)
+    if row.initial_weights and not row.msc and not os.path.exists(training.weights):
+        raise UserError(f"{training.weights}: no such file, from which {row.name} starts (tools/fetch_weights.py)")
+    stages = [[training]]
+    for step in ("predict", *([CRF] if training.crf else [])):
+        stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
+    return [*stages, [dataclasses.replace(training, step="evaluate")]]
+
+
+def perform(text, *_after):
+    """Runs a job, the JSON of a Job, in a process of its own; called on a worker, with the steps that come before it.
+
+    Raises RuntimeError with the step's own line of error, so that Dask tries again and then says it.
+    """
+    command = [sys.executable, "-m", "attscale.sweep.step", text, str(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
+        raise RuntimeError(lines[-1] if lines else f"ended with status {done.returncode}")
+
+
+def submit(client, rows):
+    """Submits `stages_of` each of the rows, MSc's after their bases; {row's name: the future of its scoring}."""
+    trained, scored = {}, {}
+    for stages in rows:
+        training = stages[0][0]
+        before = [trained[name] for name in trained if training.weights and f"/{name}/{runs.FINAL}" in training.weights]
+        for stage in stages:
+            before = [_submit(client, job, *before) for job in stage]
+            trained.setdefault(training.name, before[0])
+        scored[training.name] = before[0]
+    return scored
+
+
+def _submit(client, job, *after):
+    key = f"{job.step} {job.name}" + (f" {job.shard + 1}/{job.shards}" if job.step in ("predict", CRF) else "")
+    return client.submit(
+        perform, options.encode(job), *after, key=key, pure=False, retries=_RETRIES, resources={SLOT: 1}
+    )
+
+
+def status(row, root, crf=False):
+    """What the files say of a row: (state, detail), for the table that is shown while a sweep runs.
+
+    crf: it is done when it has been scored after the CRF as well.
+    """
+    folder = Job(name=row.name, step="train", root=root, data="").folder
+    ends = [end(folder), end(folder / CRF)] if crf else [end(folder)]
+    if None not in ends:
+        return "done", ", with CRF ".join(ends)
+    if (folder / runs.FINAL).exists():
+        return "trained", ""
+    log = [record for record in journal.read(folder) if "losses" in record]
+    if log:
+        return "training", f"iteration {log[-1]['iteration']}, loss {sum(log[-1]['losses'].values()):.3f}"
+    return ("started", "") if (folder / runs.RECORD).exists() else ("waiting", "")
+
+
+def end(folder):
+    """What came of a finished row, or of its CRF: its score, or how many images await VOC's server; None before."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return f"mean IOU {100 * json.loads((folder / EVALUATION).read_text())['mean_iou']:.2f}"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return f"{json.loads((folder / COMPLETE).read_text())['images']} images predicted, for VOC's server"
+    return None
+
+
+def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patience=30.0, settle=_SETTLE):
+    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures.
+
+    A row whose result is not in its folder has failed, whatever became of its future. The table says when no worker has
+    offered a slot for `patience` seconds.
+    """
+    shown, ended = None, None
+    slots = _Slots(client, patience)
+    while True:
+        # the futures before the files: a step writes its result before it ends
+        states = {name: future.status for name, future in futures.items()}
+        found = {row.name: status(row, root, crf) for row in rows}
+        errors = {
+            name: _failure(futures[name], state)
+            for name, state in states.items()
+            if state in ("error", "cancelled") and found[name][0] != "done"
+        }
+        pending = "pending" in states.values()
+        # "lost" is a result of no interest that died with its worker, for the row's is in its folder
+        missing = [name for name in found if found[name][0] != "done" and name not in errors]
+        if not pending:
+            ended = ended or time.monotonic()
+            if time.monotonic() - ended >= settle:
+                errors |= {name: f"ended without a result in {os.path.join(root, name)}" for name in missing}
+                missing = []
+        found |= {name: ("failed", error) for name, error in errors.items()}
+        lines = [f"{name:44} {state:9} {detail}" for name, (state, detail) in found.items()]
+        if pending and (warning := slots.warning()):
+            lines.append(f"waiting for workers: {warning}")
+        if lines != shown:
+            show(lines)
+            shown = lines
+        if not pending and not missing:
+            return errors
+        time.sleep(interval)
+
+
+def _failure(future, state):
+    if state == "cancelled":
+        return "cancelled, or the scheduler is gone; the same command goes on from here"
+    return str(future.exception())
+
+
+class _Slots:
+    """Looks, every few seconds, whether any worker offers what every step takes one of."""
+
+    def __init__(self, client, patience):
+        self._client, self._patience = client, patience
+        self._seen = self._looked = time.monotonic()
+        self._warning = None
+
+    def warning(self):
+        """What is wrong with the workers, once it has been so for a while; None where one has a slot."""
+        now = time.monotonic()
+        if now - self._looked >= min(5, self._patience):
+            self._looked = now
+            workers = self._client.scheduler_info()["workers"].values()
+            if any(worker["resources"].get(SLOT, 0) >= 1 for worker in workers):
+                self._seen = now
+            self._warning = None
+            if now - self._seen >= self._patience:
+                with_none = f"none of {len(workers)} was started with --resources {SLOT}=1"
+                self._warning = with_none if workers else "none is there"
+        return self._warning

@@ -1,0 +1,122 @@
+"""Two iterations of a run that is not made: what it would need.
+
+`python -m attscale.training.dryrun FOLDER RANK PARENT`: a process of their own, started by `training.supervise`, as
+real runs are, and for the same reason.
+"""
+
+import dataclasses
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from attscale import cli, processes
+from attscale.errors import OutOfMemoryError
+from attscale.files import write_text
+from attscale.training import runs, supervise, trainer
+
+_MEASURED = "measured.json"
+
+
+def report(options):
+    """Yields lines on memory and time; where the batch does not fit, of the next smaller split that does.
+
+    Raises UserError, as `supervise.run`, where none fits or something else is wrong.
+    """
+    refused = None
+    for batch_size, iter_size in supervise.splits(options.batch_size, options.iter_size):
+        split = dataclasses.replace(options, batch_size=batch_size, iter_size=iter_size)
+        try:
+            measured = _attempt(split)
+        except OutOfMemoryError as error:
+            refused = error
+            yield f"--batch-size {batch_size} --iter-size {iter_size}: out of memory"
+        else:
+            yield from _lines(split, measured)
+            if options.gpus or refused:
+                yield f"the split chosen by measured memory: --batch-size {batch_size} --iter-size {iter_size}"
+            return
+    raise refused
+
+
+def _attempt(options):
+    """What `measure` says, in a process of its own and on the first of the GPUs. Raises UserError."""
+    short = {"max_iter": 2, "log_interval": 1, "test_interval": 0, "gpus": options.gpus[:1]}
+    with tempfile.TemporaryDirectory() as folder:
+        runs.create(folder, dataclasses.replace(options, **short), sys.argv)
+        supervise.run(folder, module="attscale.training.dryrun", temporary=True)
+        return json.loads(Path(folder, _MEASURED).read_text())
+
+
+def main(argv):
+    folder = Path(argv[0])
+    processes.die_with_parent(int(argv[2]))
+    trainer.second_interrupt_ends_at_once()
+    run = runs.load(folder)
+
+    from attscale.machine import device, limits
+    from attscale.machine.threads import limit_threads
+
+    limits.check_batch(run.row)
+    limit_threads(run.row, run.threads)
+    device.choose(run.gpus)
+    measured = measure(run, folder)
+    if measured is None:
+        sys.exit(130)
+    write_text(folder / _MEASURED, json.dumps(measured))
+
+
+def measure(run, folder):
+    """Trains the run's iterations in `folder`, which should be two; what was measured, by name; None where stopped."""
+    from attscale.machine import device, inspection
+    from attscale.training import journal, loop
+
+    names = ("data", "weights", "seed", "gpus", "log_interval")
+    started = time.monotonic()
+    final = loop.train(run.row, folder, loop.Training(**{name: getattr(run, name) for name in names}))
+    if final is None:
+        return None
+    seconds = time.monotonic() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    last = journal.read(folder)[-1]
+    gpu = device.gpu_memory() if run.gpus else None
+    one = inspection.total(inspection.inspect(run.row))
+    return {
+        "loss": sum(last["losses"].values()),
+        "seconds": seconds,
+        "seconds_of_the_last": run.batch_size * run.iter_size / last["images_per_second"],
+        "memory_mib": peak,
+        "gpu_memory_mib": last.get("gpu_memory_mib"),
+        "gpu_memory_there_mib": gpu and gpu[1],
+        "weights_bytes": final.stat().st_size,
+        "tops_bytes": 2 * one.memory * run.batch_size,
+        "parameters": one.parameters,
+    }
+
+
+def _lines(options, measured):
+    row, images, second = options.row, options.batch_size * options.iter_size, measured["seconds_of_the_last"]
+    yield f"{row.name}: {images} images an iteration, {options.batch_size} at once"
+    yield f"loss {measured['loss']:.3f} after two iterations"
+    yield (
+        f"memory: {measured['memory_mib'] / 2**10:.2f} GiB of main memory at most; "
+        f"weights {measured['weights_bytes'] / 2**20:.0f} MiB on disk"
+    )
+    if options.gpus and measured["gpu_memory_mib"] is None:
+        yield "GPU memory: the driver does not say"
+    elif options.gpus:
+        used, there = measured["gpu_memory_mib"] / 2**10, measured["gpu_memory_there_mib"] / 2**10
+        yield f"GPU memory: {used:.2f} of {there:.2f} GiB in use after two iterations, by all processes on that GPU"
+    parameters, histories = 4 * measured["parameters"], 2 if row.solver.type == "Adam" else 1
+    yield (
+        f"of the net: {measured['tops_bytes'] / 2**30:.2f} GiB for the tops of a batch and their gradients, "
+        f"{(2 + histories) * parameters / 2**30:.2f} GiB for parameters, gradients and the solver's history"
+    )
+    yield f"time: {second:.2f} s an iteration (the second; both and building the net {measured['seconds']:.1f} s),"
+    yield f"so {options.max_iter} iterations in about {options.max_iter * second / 3600:.1f} h"
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Caffemodels: read and written, put into nets, converted, imported, fetched."""

@@ -1,0 +1,117 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from attscale import datasets
+from attscale.data import verify
+from attscale.data.images import read_label, write_label
+from attscale.data.lists import read_list
+from attscale.errors import DataError
+from conftest import REPO, one_line_error
+from helpers.spoilers import SPOILERS
+
+
+def pixels(mini):
+    """Counted pixel by pixel."""
+    counts = [0] * 256
+    for i in range(6):
+        for value in read_label(mini / f"SegmentationClass/{i}.png").ravel().tolist():
+            counts[value] += 1
+    return counts
+
+
+def test_pixels_by_class(mini, tool):
+    report = verify.check(read_list(mini, "list/train.txt"), 5)
+    assert (report.pairs, report.faults) == (6, ())
+    assert report.pixels.tolist() == pixels(mini)
+    done = tool("prepare_data", "shapes", "--verify")
+    assert done.returncode == 0, done.stderr
+    star = next(line for line in done.stdout.splitlines() if "star" in line)
+    assert f"{pixels(mini)[4]:,}" in star
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_every_fault_is_found_and_the_others_still_counted(spoil, mini):
+    said = spoil(mini)
+    before = pixels(mini) if spoil.__name__ == "spoil_image" else None
+    report = verify.check(read_list(mini, "list/train.txt"), 5)
+    assert len(report.faults) == 1
+    with pytest.raises(DataError, match=r"list: 1 of 6 pairs are faulty; the first: .*" + said):
+        report.raise_faults("list")
+    if before:
+        inside = read_label(mini / "SegmentationClass/3.png")
+        assert report.pixels.sum() == sum(before) - inside.size
+
+
+def test_a_pair_that_kills_the_process_which_reads_it_is_named(mini, monkeypatch):
+    """As for want of memory: the process for one pair is another program, which ends without an answer."""
+    monkeypatch.setattr(verify.sys, "executable", "/bin/false")
+    with pytest.raises(DataError, match=r"0\.jpg: the process that read it and its label map ended with status 1"):
+        verify.check(read_list(mini, "list/train.txt"), 5)
+
+
+def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
+    """As a terminal sends it, to the whole group; right after the start, while the processes import what they need."""
+    command = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--verify"]
+    line = "/JPEGImages/0.jpg /SegmentationClass/0.png\n"
+    (mini / "list/train.txt").write_text(line * 5000)  # seconds of work
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
+        seen = process.stderr.readline(1)  # the progress bar: the processes have been started
+        os.killpg(process.pid, signal.SIGINT)
+        said = seen + process.stderr.read()
+    assert process.returncode == 130
+    assert said.endswith("stopped\n")
+    assert "Traceback" not in said
+
+
+def test_several_processes_count_what_one_does(mini, monkeypatch):
+    monkeypatch.setattr(verify, "_WORTH", 2)
+    monkeypatch.setattr(verify.os, "cpu_count", lambda: 3)
+    (mini / "JPEGImages/4.jpg").unlink()
+    report = verify.check(read_list(mini, "list/train.txt"), 5)
+    assert len(report.faults) == 1
+    assert report.pixels.sum() == sum(pixels(mini)) - 9 * 80  # without image 4
+
+
+def test_faults_are_listed_by_name_and_all_are_counted(mini, tool):
+    for i in range(5):
+        (mini / f"JPEGImages/{i}.jpg").unlink()
+    (mini / "list/val.txt").write_text("/JPEGImages/5.jpg /SegmentationClass/5.png\n")
+    done = tool("prepare_data", "shapes", "--verify")
+    one_line_error(done, "data/shapes: 5 faulty pairs")
+    assert "fault: data/shapes/JPEGImages/0.jpg: no such image" in done.stdout
+    report = verify.Report(20, tuple(f"fault {i}" for i in range(13)), np.zeros(256, int))
+    assert list(verify.table(report, ("a",)))[-1] == "and 3 more"
+
+
+def test_what_passed_is_read_again_only_if_it_changed(mini, monkeypatch):
+    shapes = datasets.find("shapes")
+    calls = []
+    check = verify.check
+    monkeypatch.setattr(verify, "check", lambda *arguments: calls.append(1) or check(*arguments))
+    root = mini.parent
+    verify.ensure(shapes, root, "train")
+    verify.ensure(shapes, root, "train")
+    assert len(calls) == 1
+    verify.ensure(shapes, root, "val")
+    assert len(calls) == 2
+    write_label(mini / "SegmentationClass/3.png", np.full((50, 50), 1, np.uint8))
+    verify.ensure(shapes, root, "train")
+    assert len(calls) == 3
+    write_label(mini / "SegmentationClass/3.png", np.full((50, 50), 9, np.uint8))
+    for _ in range(2):  # a failure is not remembered as a pass
+        with pytest.raises(DataError, match=r"3\.png: 2500 pixels have the value 9"):
+            verify.ensure(shapes, root, "train")
+    (mini / verify.STAMPS).write_text("broken")
+    with pytest.raises(DataError, match="value 9"):
+        verify.ensure(shapes, root, "train")
+
+
+def test_a_set_without_lists(mini, tool):
+    os.rename(mini / "list", mini / "no")
+    one_line_error(tool("prepare_data", "shapes", "--verify"), "data/shapes: has none of the lists list/train.txt")

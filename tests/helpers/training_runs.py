@@ -1,0 +1,100 @@
+"""Shared by the tests of training: runs by the command, their weights and processes, rows that train in no time."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+from attscale import experiments
+from attscale.training import journal, loop, runs, snapshots
+from attscale.weights import caffemodel
+from conftest import REPO
+
+ITERATIONS = 24
+
+
+def command(*arguments):
+    options = [] if "--resume" in arguments else ["shapes", "--max-iter", ITERATIONS, "--snapshot-interval", 2]
+    return [sys.executable, str(REPO / "tools/train.py"), *map(str, options), *map(str, arguments)]
+
+
+def train(folder, *arguments):
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def weights(folder):
+    return {layer.name: layer.blobs for layer in caffemodel.read(folder / runs.FINAL)}
+
+
+def assert_same_weights(folder, other):
+    found, expected = weights(folder), weights(other)
+    assert list(found) == list(expected)
+    for name in expected:
+        for blob, value in zip(found[name], expected[name], strict=True):
+            assert blob.tobytes() == value.tobytes(), name
+
+
+def assert_same_losses(folder, other):
+    """A log that was continued holds each record once, as an undisturbed one."""
+    logs = [[(record["iteration"], record["losses"]) for record in journal.read(run)] for run in (folder, other)]
+    assert logs[0] == logs[1]
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def taken(run):
+    return sorted(path.name for path in (run / snapshots.FOLDER).glob("iter_*"))
+
+
+def processes_of(folder, module="attscale.training.trainer"):
+    """Those of the module, trainers if not said otherwise, whose command line names the folder: a run's, a set's."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            line = file.read().decode(errors="replace")
+            if module in line and str(folder) in line:
+                found.append(int(pid))
+    return found
+
+
+def stand_in(folder, monkeypatch, says, on, then=""):
+    """A program instead of Python: it aborts as Caffe does where the batch size matches `on`, or does `then`."""
+    script = folder / "python"
+    script.write_text(
+        f"#!/bin/sh\nif grep -qE '\"batch_size\": ({on}),' $3/run.json; then\n"
+        f"echo 'F1121 02:15:00.123456  7 syncedmem.cpp:71] Check failed: {says}' >&2\n"
+        f"echo '*** Check failure stack trace: ***' >&2\nkill -ABRT $$\nfi\n{then}\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+def narrow(**changes):
+    """A trunk with dropout that trains in no time, one scale."""
+    row = experiments.find("voc12_largefov_nopool5a")
+    trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
+    solver = dataclasses.replace(row.solver, **{"max_iter": 6, "batch_size": 2, "iter_size": 2, **changes})
+    return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=65, solver=solver)
+
+
+def training_of(mini, **changes):
+    return loop.Training(data=str(mini.parent), **changes)

@@ -1,0 +1,166 @@
+"""Costs against numbers worked out from the layers' sizes."""
+
+import dataclasses
+import shutil
+import sys
+
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from attscale import experiments, prototxt
+from attscale.machine import inspection, limits
+from conftest import input_layer, one_line_error
+
+# layer, outputs, inputs, kernel, side at 321 (pooling by 2 rounds up: 321, 161, 81, 41)
+CONVOLUTIONS = [
+    ("conv1_1", 64, 3, 3, 321),
+    ("conv1_2", 64, 64, 3, 321),
+    ("conv2_1", 128, 64, 3, 161),
+    ("conv2_2", 128, 128, 3, 161),
+    ("conv3_1", 256, 128, 3, 81),
+    ("conv3_2", 256, 256, 3, 81),
+    ("conv3_3", 256, 256, 3, 81),
+    ("conv4_1", 512, 256, 3, 41),
+    *((f"conv{name}", 512, 512, 3, 41) for name in ("4_2", "4_3", "5_1", "5_2", "5_3")),
+    ("fc6", 1024, 512, 3, 41),
+    ("fc7", 1024, 1024, 1, 41),
+    ("fc8_voc12", 21, 1024, 1, 41),
+]
+
+
+def by_name(layers):
+    return {layer.name: layer for layer in layers}
+
+
+def test_largefov_at_321():
+    layers = by_name(inspection.inspect(experiments.find("voc12_largefov")))
+    for name, outputs, inputs, kernel, side in CONVOLUTIONS:
+        cost = layers[name].cost
+        assert layers[name].shapes == ((1, outputs, side, side),)
+        assert cost.parameters == outputs * inputs * kernel**2 + outputs
+        assert cost.multiply_adds == outputs * inputs * kernel**2 * side**2
+        assert cost.memory == 4 * outputs * side**2
+    assert layers["relu1_1"].cost == inspection.Cost()  # in place, and not counted
+    assert layers["fc8_interp"].cost == inspection.Cost(0, 4 * 21 * 321**2, 4 * 21 * 321**2)
+    total = inspection.total(layers.values())
+    assert total.parameters == 20_505_429
+    convolutions = sum(o * i * k**2 * side**2 for _, o, i, k, side in CONVOLUTIONS)
+    assert total.multiply_adds == convolutions + 4 * 21 * 321**2
+
+
+def test_the_attention_net_shares_its_trunk():
+    layers = inspection.inspect(experiments.find("voc"), 65)
+    named, totals = by_name(layers), inspection.totals(layers)
+    assert list(totals) == ["1", "0.75", "0.5", "merge"]
+    assert totals["1"].parameters == 20_505_429
+    assert totals["0.75"].parameters == totals["0.5"].parameters == 0
+    assert totals["merge"].parameters == 512 * 3072 * 9 + 512 + 3 * 512 + 3
+    assert named["conv3_1_res05"].shared_with == "conv3_1"
+    # 65 pixels: 49 at scale 0.75 and 33 at 0.5; conv1_2 costs 64 x 64 x 9 at each of them
+    for suffix, side in (("", 65), ("_res075", 49), ("_res05", 33)):
+        assert named[f"conv1_2{suffix}"].cost.multiply_adds == 64 * 64 * 9 * side**2
+    assert named["fc8_fusion"].cost.multiply_adds == 3 * 21 * 9**2  # three maps of 21 classes, 9 by 9
+    assert named["fc8_fusion"].shapes == ((1, 21, 9, 9), (1, 3, 9, 9))  # the merged scores and the weights
+    assert named["fc8_fusion"].cost.memory == 4 * (21 + 3) * 9**2
+
+
+def test_max_and_msc():
+    named = by_name(inspection.inspect(experiments.find("voc12_max2"), 33))
+    assert named["fc8_fusion"].cost.multiply_adds == 2 * 21 * 5**2
+    named = by_name(inspection.inspect(experiments.find("voc12_msc_largefov"), 33))
+    assert named["data_conv"].cost.multiply_adds == 128 * 3 * 9 * 33**2  # stride 1 in the test net
+
+
+@pytest.mark.parametrize("name", ["voc", "voc12_max2", "voc12_msc_largefov", "voc10_part_attention4_esupv", "shapes"])
+def test_sizes_are_those_that_caffe_comes_to(name):
+    """Of every top of the test net, for two images that are no squares; and of the training net on a batch."""
+    row = experiments.find(name)
+    message = prototxt.deploy_net(row, 65)
+    net = prototxt.load(message)
+    net.blobs["data"].reshape(2, 3, 97, 161)
+    net.reshape()
+    for size in limits.sizes(message, (2, 3, 97, 161)):
+        for top, shape in size.tops.items():
+            assert tuple(net.blobs[top].shape) == shape, top
+    message = prototxt.train_net(dataclasses.replace(row, crop_size=65))
+    found = limits.sizes(message)
+    data, label = found[0].tops.values()
+    assert data == (row.solver.batch_size, 3, 65, 65)
+    message.layer.remove(message.layer[0])
+    inputs = caffe_pb2.NetParameter()
+    text_format.Parse(input_layer("data", data) + input_layer("label", label), inputs)
+    inputs.MergeFrom(message)
+    net = prototxt.load(inputs)
+    for size in found:
+        for top, shape in size.tops.items():
+            assert tuple(net.blobs[top].shape) == (() if top.startswith("loss") else shape), top
+
+
+def test_the_largest_batch():
+    """conv1_1 has 64 x 321^2 = 6,594,624 values for an image: 325 of them fit into 2^31 - 1, 326 do not."""
+    row = experiments.find("voc")
+    limits.check_batch(dataclasses.replace(row, solver=dataclasses.replace(row.solver, batch_size=325)))
+    with pytest.raises(
+        inspection.UserError,
+        match=r"--batch-size 326: conv1_1 would need 2,149,847,424 values .* for voc12_attention3_esupv 325 is",
+    ):
+        limits.check_batch(dataclasses.replace(row, solver=dataclasses.replace(row.solver, batch_size=326)))
+    for row in experiments.EXPERIMENTS.values():
+        limits.check_batch(row)
+
+
+def test_the_command(tool):
+    done = tool("inspect_net", "voc", "--size", "33")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["conv1_1", "Convolution", "1", "1x64x33x33", "1,792", "1,881,792", "0.27"] in lines
+    assert next(line for line in lines if line[:1] == ["conv1_1_res05"])[-3] == "shared"
+    assert "1x21x5x5, 1x3x5x5" in done.stdout
+    table = done.stdout.splitlines()[:-1]
+    assert len({len(line) for line in table if line}) == 1  # aligned
+    assert lines[-1][:2] == ["against", "voc12_largefov:"]
+    # (20,505,429 + 14,158,339) / 20,505,429
+    assert "1.69 x parameters" in done.stdout
+
+
+def test_bad_input(tool):
+    one_line_error(tool("inspect_net", "vox"), "no experiment 'vox'")
+    one_line_error(tool("inspect_net", "voc", "--size", "320"), "the size is 320, expected 32k + 1")
+    # conv1_2 unfolds 64 channels x 9 x 2049^2 values; at 1/8 of the width 8 x 9 x 100001^2
+    for name, size, values, fits in (
+        ("voc", 2049, "2,418,278,976", "voc12_attention3_esupv 1921"),
+        ("shapes", 100001, "720,014,400,072", "shapes_attention3_esupv 5441"),
+    ):
+        said = f"the size is {size}: conv1_2 would need {values} values at once, Caffe holds 2,147,483,647; for {fits}"
+        one_line_error(tool("inspect_net", name, "--size", size), said)
+
+
+def test_caffes_own_picture(tool, tmp_path, monkeypatch):
+    if shutil.which("dot"):
+        assert tool("inspect_net", "shapes_largefov", "--size", "33", "--draw", "net.png").returncode == 0
+        assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+        (tmp_path / "net.png").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))  # no `dot` there
+    with pytest.raises(inspection.UserError, match="`dot` is not installed: apt-get install graphviz"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+    assert not (tmp_path / "net.png").exists()
+
+
+def test_without_pydot(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "caffe.draw", raising=False)
+    for name in ("pydotplus", "pydot"):  # caffe.draw tries both
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(inspection.UserError, match="pydot is not installed: pip install pydot"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+
+
+def test_graphviz_that_fails(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    with pytest.raises(inspection.UserError, match=r"Graphviz cannot draw this net: .*code: 1"):
+        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+    assert not (tmp_path / "net.png").exists()

@@ -1,0 +1,348 @@
+"""Sweeps on two local Dask workers, one of them killed, against the same rows one after the other."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from distributed import Client, Scheduler, SpecCluster, Worker
+
+from attscale import experiments
+from attscale.errors import DataError, ExperimentError, RunError, UserError
+from attscale.results import evaluations
+from attscale.results.report import folders
+from attscale.sweep import cluster, plan, step
+from attscale.sweep.step import Job
+from attscale.training import runs
+from attscale.weights import caffemodel
+from conftest import REPO, one_line_error
+
+ROWS = ["shapes_largefov", "shapes_attention2", "shapes_max3_esupv", "shapes_attention3_esupv"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """`shapes` and the four rows, one after the other on a single worker."""
+    folder = tmp_path_factory.mktemp("home")
+    prepare = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--train", "6", "--val", "3"]
+    subprocess.run(prepare, cwd=folder, check=True, capture_output=True)
+    done = run(folder, *ROWS, "--max-iter", "30", "--out", "single")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].split()[:2] == [ROWS[-1], "done"]
+    return folder
+
+
+def run(folder, *arguments, tool="sweep", **environment):
+    command = [sys.executable, str(REPO / "tools" / f"{tool}.py"), *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500, env=environment)
+
+
+def outcome(folder, name):
+    report = json.loads((folder / name / "evaluation.json").read_text())
+    layers = caffemodel.read(folder / name / "final.caffemodel")
+    return report["matrix"], [[blob.tobytes() for blob in layer.blobs] for layer in layers]
+
+
+def test_a_killed_worker_costs_nothing_but_time(home):
+    """By the command with --shards; the worker that is killed is one whose row has a snapshot already."""
+    command = [*ROWS, "--max-iter", 30, "--out", "double", "--workers", 2, "--snapshot-interval", 5, "--shards", 2]
+    process = subprocess.Popen(
+        [sys.executable, str(REPO / "tools/sweep.py"), *map(str, command)],
+        cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    name, job = wait_for_training(home / "double")
+    worker = parent_of(job)
+    os.kill(worker, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{job}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{job}")  # the step ended with its worker
+    assert not (home / "double" / name / "final.caffemodel").exists()
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    for row in ROWS:
+        assert outcome(home / "double", row) == outcome(home / "single", row)
+
+
+def wait_for_training(root):
+    """A row that has a snapshot and is not finished, and the process of its step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    parts = file.read().decode().split("\0")
+            except OSError:
+                continue
+            if "attscale.sweep.step" in parts:
+                job = json.loads(parts[3])
+                if job["root"] == str(root) and job["step"] == "train":
+                    folder = root / job["name"]
+                    if list(folder.glob("snapshots/iter_*")) and not (folder / "final.caffemodel").exists():
+                        return job["name"], int(pid)
+        time.sleep(0.02)
+    raise AssertionError("no row was seen in training")
+
+
+def parent_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_finished_rows_are_not_run_again(home):
+    before = {name: (home / "single" / name / "final.caffemodel").stat().st_mtime_ns for name in ROWS}
+    began = time.monotonic()
+    done = run(home, *ROWS, "--max-iter", "30", "--out", "single")
+    assert done.returncode == 0, done.stderr
+    assert before == {name: (home / "single" / name / "final.caffemodel").stat().st_mtime_ns for name in ROWS}
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-iter", 40, "--seed", 5], "--max-iter 30, not 40"),
+        (["--max-iter", 30, "--seed", 5], "--seed 0, not 5"),
+        (["--max-iter", 30, "--data", "other"], "/data, not "),
+    ],
+)
+def test_finished_rows_of_other_options_are_refused(home, options, words):
+    done = run(home, "shapes_largefov", *options, "--out", "single")
+    one_line_error(done, "shapes_largefov: was begun with ", words, "choose another --out")
+    assert "mean IOU" not in done.stdout
+
+
+def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
+    """How a run is computed matters until it is finished; what is computed always does."""
+    begun = Job(name="shapes_max2", step="train", root=str(tmp_path), data="/d", max_iter=9)
+    runs.create(begun.folder, step.run_options(begun), [])
+    step.check(begun)
+    for change, words in [
+        ({"max_iter": 8}, "--max-iter 9, not 8"),
+        ({"max_iter": None}, "--max-iter 9, not 5200"),  # the row's own
+        ({"weights": "/w"}, "weights none, not /w"),
+        ({"gpu": True}, "GPU none, not 0"),
+        ({"threads": 2}, "--threads none, not 2"),
+        ({"snapshot_interval": 7}, "--snapshot-interval 500, not 7"),
+    ]:
+        with pytest.raises(RunError, match=f"shapes_max2: was begun with {words}; "):
+            step.train(dataclasses.replace(begun, **change))
+    (begun.folder / "final.caffemodel").touch()
+    step.check(dataclasses.replace(begun, gpu=True, threads=2, snapshot_interval=7))
+    with pytest.raises(RunError, match="--seed 0, not 1"):
+        step.check(dataclasses.replace(begun, seed=1))
+    (begun.folder / "run.json").unlink()
+    with pytest.raises(RunError, match=r"shapes_max2: no run \(it has no run\.json\)"):
+        step.check(begun)
+
+
+def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
+    """VOC's test set has no ground truth here. Were it open, the row would want weights that are not there."""
+    name = "voc12_largefov_trainval_aug"
+    data, root = tmp_path / "data/VOC2012", tmp_path / "runs/sweep"
+    job = Job(
+        name=name, step="evaluate", root=str(root), data=str(data.parent), crf=True,
+        weights=str(tmp_path / "weights/vgg16_20M.caffemodel"),
+    )  # fmt: skip
+    (data / "list").mkdir(parents=True)
+    (data / "list/test.txt").write_text("/JPEGImages/a.jpg\n/JPEGImages/b.jpg\n")
+    names = [data / "JPEGImages/a.jpg", data / "JPEGImages/b.jpg", job.folder / "test/a.png", job.folder / "crf/a.png"]
+    for file in names:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    runs.create(job.folder, step.run_options(job), [])
+    with pytest.raises(DataError, match=r"test/b\.png: no such prediction, one of 1 "):
+        step.evaluate(job)
+    assert plan.status(experiments.find(name), root) == ("started", "")
+    (job.folder / "test/b.png").touch()
+    with pytest.raises(DataError, match=r"crf/b\.png: no such prediction, one of 1 "):
+        step.evaluate(job)
+    assert plan.status(experiments.find(name), root)[0] == "done"
+    assert plan.status(experiments.find(name), root, crf=True)[0] == "started"
+    (job.folder / "crf/b.png").touch()
+    step.evaluate(job)
+    done = run(tmp_path, name, "--crf")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:2] == [name, "done"]
+    assert "2 images predicted, for VOC's server" in done.stdout
+    assert evaluations.find([root]) == []  # nothing is taken for a score
+
+
+def test_crf_in_shards(home):
+    """On a row that was finished without; compared with tools/crf.py over the same scores."""
+    folder = home / "single/shapes_largefov"
+    before = (folder / "final.caffemodel").stat().st_mtime_ns
+    done = run(home, "shapes_largefov", "--max-iter", 30, "--out", "single", "--crf", "--shards", 2, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "final.caffemodel").stat().st_mtime_ns == before
+    alone = run(home, "shapes_largefov", "--scores", folder / "val/scores", "--out", "alone", tool="crf")
+    assert alone.returncode == 0, alone.stderr
+    labels = {path.name: path.read_bytes() for path in (home / "alone").glob("0*.png")}
+    assert len(labels) == 3
+    assert {path.name: path.read_bytes() for path in (folder / "crf").glob("*.png")} == labels
+    (found,) = folders.find([folder])
+    assert (found.result.crf, found.crf.crf) == (False, True)
+    assert (found.crf.experiment, found.crf.split, found.crf.images) == ("shapes_largefov", "val", 3)
+    assert f"with CRF mean IOU {100 * found.crf.mean_iou:.2f}" in done.stdout
+
+
+def test_a_scheduler_that_dies_is_a_failure(home):
+    scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", home / "scheduler.json")
+    worker = start("worker", "--scheduler-file", home / "scheduler.json", "--nthreads", "1", "--resources", "slot=1")
+    try:
+        address = address_in(home / "scheduler.json")
+        command = ["shapes_max2", "--max-iter", 5000, "--out", "orphaned", "--scheduler", address]
+        process = subprocess.Popen(
+            [sys.executable, str(REPO / "tools/sweep.py"), *map(str, command), "--snapshot-interval", "5"],
+            cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_for_training(home / "orphaned")
+        scheduler.kill()
+        output, errors = process.communicate(timeout=100)
+    finally:
+        for started in (scheduler, worker):
+            started.kill()
+            started.wait()
+    assert "shapes_max2" in output
+    one_line_error(
+        subprocess.CompletedProcess(command, process.returncode, output, errors),
+        "1 of 1 rows failed; shapes_max2: cancelled, or the scheduler is gone",
+    )
+
+
+def start(kind, *arguments):
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def address_in(path):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            return json.loads(path.read_text())["address"]
+        except (OSError, ValueError):
+            time.sleep(0.1)
+    raise AssertionError(f"{path}: no scheduler has written it")
+
+
+@pytest.fixture
+def client():
+    """Of a worker in this process that was started without the resource."""
+    options = {"dashboard": False, "dashboard_address": None}
+    workers = {0: {"cls": Worker, "options": {"nthreads": 1, **options}}}
+    with SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options}) as made, Client(made) as client:
+        yield client
+
+
+def test_workers_without_the_resource_are_named_and_cancelled_is_no_success(client, tmp_path):
+    tables = []
+    future = client.submit(int, resources={plan.SLOT: 1})
+
+    def show(lines):
+        tables.append(lines)
+        if len(lines) > 1:
+            future.cancel()
+
+    row = experiments.find("shapes_max2")
+    errors = plan.watch(client, [row], {row.name: future}, tmp_path, show, interval=0.05, patience=0.5, settle=0)
+    assert tables[0][0].split() == ["shapes_max2", "waiting"]
+    assert tables[1][1] == "waiting for workers: none of 1 was started with --resources slot=1"
+    assert errors["shapes_max2"].startswith("cancelled, or the scheduler is gone")
+
+
+def test_a_row_without_its_result_is_a_failure(client, tmp_path):
+    row = experiments.find("shapes_max2")
+    futures = {row.name: client.submit(int)}
+    errors = plan.watch(client, [row], futures, tmp_path, list, interval=0.05, settle=0.2)
+    assert errors == {"shapes_max2": f"ended without a result in {tmp_path / 'shapes_max2'}"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:1"], "tcp://127.0.0.1:1: no Dask scheduler answers"),
+        (["--scheduler", "nonsense"], "nonsense: no address of a Dask scheduler, expected tcp://HOST:PORT"),
+        (["--scheduler", "tls://127.0.0.1:1"], "tls://127.0.0.1:1: no address of a Dask scheduler"),
+        (["--queue", "sge"], "qsub: no such command, with which jobs of sge are submitted"),
+        (["--slurm"], "sbatch: no such command, with which jobs of slurm are submitted"),
+    ],
+)
+def test_where_no_workers_can_be_had(tmp_path, options, words):
+    environment = {"PATH": str(tmp_path), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
+    one_line_error(run(tmp_path, "shapes_max2", *options, **environment), words)
+
+
+def test_slurm(home, tmp_path):
+    """By two commands that stand for Slurm's: they run a job here, or refuse it."""
+    (tmp_path / "scancel").write_text('#!/bin/sh\nkill -- -"$1"\n')
+    (tmp_path / "scancel").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["shapes_max2", "--max-iter", 2, "--out", "slurm", "--slurm", "--memory", "2GB", "--partition", "night"]
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text('#!/bin/sh\necho "sbatch: error: invalid partition specified: night" >&2\nexit 1\n')
+    sbatch.chmod(0o755)
+    refused = run(home, *command, **environment)
+    one_line_error(refused, "slurm did not take the jobs: sbatch: error: invalid partition specified: night")
+    sbatch.write_text(
+        f"#!/bin/sh\ncp $1 {tmp_path}/job\nsetsid sh {tmp_path}/job >{tmp_path}/log 2>&1 &\n"
+        "echo Submitted batch job $!\n"
+    )
+    done = run(home, *command, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1].split()[:2] == ["shapes_max2", "done"]
+    assert "#SBATCH -p night" in (tmp_path / "job").read_text()
+
+
+def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
+    shutil.copytree(home / "data", tmp_path / "data")
+    (tmp_path / "runs/sweep/shapes_max2").mkdir(parents=True)
+    (tmp_path / "runs/sweep/shapes_max2/val").touch()  # where a folder of predictions is to be
+    done = run(tmp_path, "shapes_largefov", "shapes_max2", "--max-iter", "2")
+    one_line_error(done, "1 of 2 rows failed; shapes_max2: ", "shapes_max2/val")
+    assert (tmp_path / "runs/sweep/shapes_largefov/evaluation.json").exists()
+
+
+def test_rows_of_a_table():
+    names = [row.name for row in plan.rows_of(["3"])]
+    assert len(names) == 14  # baseline, MSc, and 2 scale sets x 3 merges x 2
+    assert names.index("voc12_largefov") < names.index("voc12_msc_largefov")  # which starts from it
+    assert [row.name for row in plan.rows_of(["shapes", "shapes"])] == ["shapes_attention3_esupv"]
+    with pytest.raises(ExperimentError, match="no experiment stands for a cell of table 9"):
+        plan.rows_of(["9"])
+    with pytest.raises(ExperimentError, match="no experiment 'shaeps'"):
+        plan.rows_of(["shaeps"])
+
+
+def test_where_rows_start_from(tmp_path):
+    shared = {"root": "/r", "data": "/d"}
+    row = experiments.find("voc12_largefov")
+    train = plan.training_of(row, shared, tmp_path)
+    assert train.weights == str(tmp_path / "vgg16_20M.caffemodel")
+    with pytest.raises(UserError, match=r"vgg16_20M\.caffemodel: no such file, from which voc12_largefov starts"):
+        plan.stages_of(train, 1)
+    (tmp_path / "vgg16_20M.caffemodel").touch()
+    first, predictions, last = plan.stages_of(train, 3)
+    assert first == [train]
+    assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
+    assert last == [Job(name="voc12_largefov", step="evaluate", weights=train.weights, **shared)]
+    base = plan.training_of(experiments.find("voc12_msc_largefov"), shared, tmp_path)
+    assert base.weights == "/r/voc12_largefov/final.caffemodel"
+
+
+@pytest.mark.parametrize("kind", cluster.QUEUES)
+def test_jobs_of_batch_systems(kind):
+    """The job's script as dask-jobqueue writes it; it is not submitted, for there is no such system here."""
+    made = cluster.queue(kind, jobs=0, cores=3, memory="7GB", name="night", gpus=1)
+    try:
+        script = made.job_script()
+    finally:
+        made.close()
+    assert "night" in script
+    assert "--resources slot=1" in script
+    assert ("--gres=gpu:1" in script) == (kind == "slurm")

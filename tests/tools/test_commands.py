@@ -1,0 +1,232 @@
+"""The commands from end to end on a miniature set, and their answers to bad input."""
+
+import dataclasses
+import json
+from fractions import Fraction
+
+import caffe
+import cv2
+import numpy as np
+import pytest
+
+from attscale import experiments
+from attscale.errors import WeightsError
+from attscale.training import loop
+from attscale.weights import caffemodel
+from conftest import one_line_error
+from helpers.spoilers import SPOILERS
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two iterations on a freshly made, tiny `shapes`; returns the folder it ran in."""
+    import subprocess
+    import sys
+
+    from conftest import REPO
+
+    folder = tmp_path_factory.mktemp("trained")
+    for command in (
+        ["prepare_data.py", "shapes", "--train", "4", "--val", "3"],
+        ["train.py", "shapes", "--max-iter", "20", "--batch-size", "1", "--out", "runs/r"],
+    ):
+        subprocess.run([sys.executable, REPO / "tools" / command[0], *command[1:]], cwd=folder, check=True)
+    return folder
+
+
+def names(path):
+    return {layer.name for layer in caffemodel.read(path)}
+
+
+def test_a_run_keeps_weights_log_and_what_ran(trained):
+    run = trained / "runs/r"
+    assert sorted(path.name for path in run.iterdir()) == [
+        "console.log",
+        "deploy.prototxt",
+        "final.caffemodel",
+        "log.jsonl",
+        "losses.png",
+        "run.json",
+        "solver.prototxt",
+        "tensorboard",
+        "train.prototxt",
+    ]
+    (record,) = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    assert record["iteration"] == 20
+    assert sorted(record["losses"]) == ["loss", "loss_fusion", "loss_res05", "loss_res075"]
+    assert all(0 < loss < 10 for loss in record["losses"].values())
+
+
+def test_evaluate(trained, tool):
+    done = tool(
+        "evaluate", "shapes", "--weights", trained / "runs/r/final.caffemodel", "--data", trained / "data",
+        "--branches", "--by-size", "--out", "e",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1].startswith("mean IOU ")
+    for start in ("background ", "disc ", "star ", "background alone", "scale 1      alone", "scale 0.75   alone"):
+        assert any(line.startswith(start) for line in lines)
+
+
+def test_evaluate_agrees_with_a_plain_count(trained, tmp_path, tool):
+    """The JSON's IOUs against loops over the very labels that the library's predictor gives."""
+    from attscale.data.images import read_image, read_label
+    from attscale.inference.predictor import Predictor
+
+    tool(
+        "evaluate", "shapes", "--weights", trained / "runs/r/final.caffemodel", "--data", trained / "data", "--out", "e"
+    )
+    report = json.loads((tmp_path / "e/evaluation.json").read_text())
+    predictor = Predictor(experiments.find("shapes"), trained / "runs/r/final.caffemodel")
+    hits, union = np.zeros(5), np.zeros(5)
+    for number in (4, 5, 6):
+        predictor.forward(read_image(trained / f"data/shapes/JPEGImages/{number:06d}.jpg"))
+        prediction, truth = predictor.labels(), read_label(trained / f"data/shapes/SegmentationClass/{number:06d}.png")
+        for c in range(5):
+            hits[c] += np.sum((prediction == c) & (truth == c))
+            union[c] += np.sum(((prediction == c) | (truth == c)) & (truth != 255))
+    expected = [h / u for h, u in zip(hits, union, strict=True) if u]
+    assert report["mean_iou"] == pytest.approx(np.mean(expected))
+    assert report["images"] == 3
+
+
+def test_prediction_does_not_depend_on_the_images_before(trained):
+    """A larger image reshapes the net, and back; weights sum to one everywhere."""
+    from attscale.data.images import read_image
+    from attscale.inference.predictor import Predictor
+
+    predictor = Predictor(experiments.find("shapes"), trained / "runs/r/final.caffemodel")
+    image = read_image(trained / "data/shapes/JPEGImages/000004.jpg")[:201, :150]
+    predictor.forward(image)
+    first = predictor.scores().copy()
+    assert first.shape == (5, 201, 150)
+    assert set(predictor.branch_labels()) == set(predictor.row.scales)
+    np.testing.assert_allclose(predictor.attention().sum(axis=0), 1, atol=1e-5)
+    predictor.forward(np.zeros((300, 310, 3), np.uint8))
+    assert predictor.scores().shape == (5, 300, 310)
+    assert predictor.attention().shape == (3, 300, 310)
+    predictor.forward(image)
+    assert np.array_equal(first, predictor.scores())
+
+
+def test_visualize(trained, tool, tmp_path):
+    weights = trained / "runs/r/final.caffemodel"
+    image = trained / "data/shapes/JPEGImages/000005.jpg"
+    cv2.imwrite(str(tmp_path / "other.png"), np.zeros((60, 90, 3), np.uint8))
+    done = tool("visualize", "shapes", "--weights", weights, "--data", trained / "data", image, "other.png")
+    assert done.returncode == 0, done.stderr
+    sheet = cv2.imread(str(tmp_path / "attention.png"))
+    assert sheet.shape[1] > sheet.shape[0]  # six columns, two rows
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_training_on_bad_files_stops_with_one_line(mini, tool, spoil):
+    said = spoil(mini)
+    done = tool("train", "shapes", "--max-iter", "20", "--batch-size", "1", "--out", "r")
+    one_line_error(done, "3.jpg" if "missing" in spoil.__name__ else said.split(":")[0].split(" ")[0])
+
+
+@pytest.mark.parametrize("spoil", SPOILERS)
+def test_evaluating_bad_files_stops_with_one_line(mini, trained, tool, spoil, tmp_path):
+    spoil(mini)
+    weights = trained / "runs/r/final.caffemodel"
+    done = tool("evaluate", "shapes", "--weights", weights, "--although-seen", "--out", "e")
+    one_line_error(done, "3.")
+    assert not (tmp_path / "e").exists()
+
+
+def test_unknown_names(tool):
+    one_line_error(tool("train", "shape"), "no experiment 'shape': did you mean shapes")
+    one_line_error(tool("evaluate", "voc12_max", "--weights", "w"), "no experiment 'voc12_max'", "voc12_max2")
+    one_line_error(tool("visualize", "xyz", "--weights", "w"), "no experiment 'xyz'")
+
+
+def test_missing_data_and_missing_start(tool, tmp_path):
+    (tmp_path / "data/shapes").mkdir(parents=True)  # without it, the set would be made
+    one_line_error(tool("train", "shapes"), "data/shapes/list/train.txt: no such list file", "prepare_data.py")
+    one_line_error(tool("train", "voc"), "data/VOC2012/list/train_aug.txt: no such list file", "VOCtrainval")
+    (tmp_path / "data/VOC2012/list").mkdir(parents=True)
+    (tmp_path / "data/VOC2012/list/train_aug.txt").write_text("/JPEGImages/1.jpg /SegmentationClassAug/1.png\n")
+    one_line_error(tool("train", "voc"), "voc12_attention3_esupv starts from vgg16_20M.caffemodel", "--weights")
+
+
+def test_bad_lists(mini, tool):
+    path = mini / "list/train.txt"
+    for text, said in (
+        ("", "the list is empty"),
+        ("/JPEGImages/0.jpg\n", "train.txt:1: '/JPEGImages/0.jpg': expected an image and a label map"),
+        ("/../../x.jpg /SegmentationClass/0.png\n", "paths stay below"),
+        ("/JPEGImages/0.jpg /SegmentationClass/99.png\n", "99.png, which does not exist"),
+    ):
+        path.write_text(text)
+        one_line_error(tool("train", "shapes"), said)
+
+
+def test_weights_that_do_not_fit(trained, tool, tmp_path):
+    weights, data = trained / "runs/r/final.caffemodel", ("--data", trained / "data")
+    one_line_error(tool("evaluate", "voc", "--weights", weights, *data), "data/VOC2012/list/val.txt: no such list file")
+    other = tool("train", "shapes_max2", "--max-iter", "1", "--batch-size", "1", "--out", "m", *data)
+    assert other.returncode == 0, other.stderr
+    one_line_error(
+        tool("evaluate", "shapes", "--weights", "m/final.caffemodel", *data),
+        "m/final.caffemodel: holds weights of shapes_max2, not of shapes_attention3_esupv",
+    )
+    one_line_error(tool("visualize", "voc", "--weights", weights, *data, tmp_path / "x.jpg"), "not of voc12_")
+    (tmp_path / "cut.caffemodel").write_bytes(weights.read_bytes()[:-1000])
+    one_line_error(tool("evaluate", "shapes", "--weights", "cut.caffemodel", *data), "cut short")
+
+
+def train(row, folder, mini, **training):
+    return loop.train(row, folder, loop.Training(data=str(mini.parent), **training))
+
+
+def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_path):
+    """MSc's frozen trunk must come with its classifier: random weights in frozen layers would stay random."""
+
+    def narrow(name):
+        row = experiments.find(name)
+        trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
+        solver = dataclasses.replace(row.solver, max_iter=1, batch_size=1, iter_size=1)
+        return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=33, solver=solver)
+
+    first = train(narrow("voc12_largefov_nopool5a"), tmp_path / "first", mini)
+    second = narrow("voc12_msc_largefov")
+    final = train(second, tmp_path / "second", mini, weights=str(first))
+    assert names(final) > names(first)
+    headless = tmp_path / "headless.caffemodel"
+    message = caffe.proto.caffe_pb2.NetParameter.FromString(first.read_bytes())
+    message.layer.remove(next(layer for layer in message.layer if layer.name == "fc8_shapes"))
+    headless.write_bytes(message.SerializeToString())
+    with pytest.raises(WeightsError, match="has no weights for fc8_shapes, which shapes_msc_largefov does not learn"):
+        train(second, tmp_path / "third", mini, weights=str(headless))
+
+
+def test_folders_that_cannot_be_written(trained, tool, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    one_line_error(tool("train", "shapes", "--data", trained / "data", "--out", "file/r"), "file/r: cannot make this")
+    one_line_error(tool("prepare_data", "shapes", "--root", "file/s", "--train", "1"), "file/s", "cannot")
+    one_line_error(tool("make_net", "shapes", "--out", "file"), "cannot make this folder")
+    done = tool("train", "shapes", "--seed", "-1")
+    assert done.returncode == 2
+    assert "--seed: -1, expected at least 0" in done.stderr
+
+
+def test_a_finished_run_is_not_overwritten(trained, tool):
+    done = tool("train", "shapes", "--data", trained / "data", "--out", trained / "runs/r")
+    one_line_error(done, "this run is finished")
+
+
+@pytest.mark.parametrize("name", ["make_net", "prepare_data", "train", "evaluate", "visualize"])
+def test_help_has_an_example(tool, name):
+    done = tool(name, "--help")
+    assert done.returncode == 0
+    assert f"python tools/{name}.py" in done.stdout.split("example:")[1]
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(trained, tool, tmp_path):
+    (tmp_path / "file").write_text("x")
+    weights = trained / "runs/r/final.caffemodel"
+    done = tool("evaluate", "shapes", "--weights", weights, "--data", trained / "data", "--out", "file/e")
+    one_line_error(done, "file/e: cannot make this folder: ", "file is not a folder")
+    assert "background" not in done.stdout

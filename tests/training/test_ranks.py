@@ -1,0 +1,138 @@
+"""Training on several GPUs, without one: how the images are shared, and that all ranks stop together."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from attscale import experiments, prototxt
+from attscale.data.images import write_label
+from attscale.errors import UserError
+from attscale.training import runs, stopping
+from helpers.training_runs import narrow, wait_for
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "batch", "iters", "expected"),
+    [
+        ("voc", 0, None, None, (10, 3)),
+        ("voc", 1, None, None, (10, 3)),
+        ("voc", 3, None, None, (10, 1)),
+        ("voc", 2, 5, None, (5, 3)),
+        ("voc", 1, 30, None, (30, 3)),  # a batch size alone changes the images an iteration
+        ("voc", 2, 8, 1, (8, 1)),
+    ],
+)
+def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected):
+    split = runs.split_batch(experiments.find(name), gpus, batch, iters)
+    assert (split["batch_size"], split["iter_size"]) == expected
+
+
+def test_thirty_images_that_do_not_divide():
+    with pytest.raises(UserError, match="30 images an iteration are no multiple of 4 GPUs times batches of 10"):
+        runs.split_batch(experiments.find("voc"), 4, None, None)
+
+
+_READ = """
+import sys
+import caffe
+net = caffe.Net(sys.argv[1], caffe.TRAIN)
+for batch in range(int(sys.argv[2])):
+    net.forward()
+    for label in net.blobs["label"].data:
+        print(int(label[0, 0, 0]))
+"""
+
+
+def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
+    """The data layers of the nets that two ranks train, each in a process of its own; an image tells by its label.
+
+    Six images, each of one label, 0 to 5; two ranks of batches of one: three batches each are an epoch.
+    """
+    for i in range(6):
+        write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), i, np.uint8))
+        cv2.imwrite(str(mini / f"JPEGImages/{i}.jpg"), np.zeros((70, 70, 3), np.uint8))
+    row = dataclasses.replace(narrow(batch_size=1, iter_size=1), dataset="voc12")
+    (mini.parent / "VOC2012").symlink_to(mini)
+    (mini / "list/train_aug.txt").write_text((mini / "list/train.txt").read_text())
+    processes = []
+    for rank in (0, 1):
+        net = prototxt.train_net(row, mini.parent, rank=rank, ranks=2, seed=3)
+        del net.layer[1:]
+        path = tmp_path / f"{rank}.prototxt"
+        path.write_text(text_format.MessageToString(net))
+        reading = [sys.executable, "-c", _READ, str(path), "6"]
+        processes.append(subprocess.Popen(reading, stdout=subprocess.PIPE, text=True))
+    seen = [[int(line) for line in process.communicate(timeout=60)[0].split()] for process in processes]
+    for epoch in (slice(0, 3), slice(3, 6)):
+        assert sorted(seen[0][epoch] + seen[1][epoch]) == [0, 1, 2, 3, 4, 5]
+
+
+_RANK = """
+import dataclasses, mmap, pathlib, signal, sys, time
+from attscale import experiments
+from attscale.training import loop, stopping
+rank, folder, seconds = int(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
+row = experiments.find("shapes")
+row = dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=200))
+run = object.__new__(loop._Run)
+run.row, run.folder, run.best, run.sums = row, folder, None, {}
+run.training = loop.Training(rank=rank, gpus=(0, 1), test_interval=3, log_interval=1000, snapshot_interval=1000)
+
+def step(iteration):
+    "In NCCL's place: nobody leaves an iteration that the other has not entered."
+    (folder / f"{rank}-{iteration}").touch()
+    deadline = time.monotonic() + 15
+    while not (folder / f"{1 - rank}-{iteration}").exists():
+        if time.monotonic() > deadline:
+            sys.exit(f"rank {rank} waits in iteration {iteration} for ever")
+        time.sleep(0.001)
+
+run._step, run._log = step, lambda iteration: None
+run._test = lambda iteration: time.sleep(seconds)  # of the first rank only
+run._snapshot = lambda iteration: (folder / f"last-{rank}").write_text(str(iteration))
+with stopping.Stop() as stop:
+    with open(folder / "shared", "r+b") as file:
+        stop.share(mmap.mmap(file.fileno(), 0), rank, 2)
+    stop.begin()
+    run.go(0, stop)
+"""
+
+
+@pytest.mark.parametrize("told", [(0, 1), (0,)])
+@pytest.mark.parametrize("testing", [0.0, 1.0])
+def test_ranks_stop_after_the_same_iteration(testing, told, tmp_path):
+    """Ctrl-C while the first rank tests and the other waits for it in the next iteration, or anywhere."""
+    (tmp_path / "shared").write_bytes(bytes(stopping.SHARED))
+    command = [sys.executable, "-c", _RANK]
+    ranks = [
+        subprocess.Popen([*command, str(rank), tmp_path, str(testing)], stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    wait_for(lambda: (tmp_path / "1-4").exists())  # the first rank tests after iteration 3
+    for rank in told:
+        ranks[rank].send_signal(signal.SIGINT)
+    said = [process.communicate(timeout=60)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    last = [int((tmp_path / f"last-{rank}").read_text()) for rank in (0, 1)]
+    assert last[0] == last[1] < 200
+
+
+def test_ranks_that_are_stopped_before_they_begin(tmp_path):
+    """The second rank, which was not told, learns of it from the first, whether it looks or waits."""
+    memory = bytearray(stopping.SHARED)
+    first, second = stopping.Stop(), stopping.Stop()
+    first.share(memory, 0, 2)
+    second.share(memory, 1, 2)
+    first.check()
+    second.check()
+    first.asked = "SIGTERM"
+    for rank, wait in ((first, first.check), (second, second.check), (second, second.begin)):
+        with pytest.raises(stopping.StoppedError):
+            wait()
+        assert rank.after(1) is False

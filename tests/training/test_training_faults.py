@@ -1,0 +1,187 @@
+"""Runs that end by what they meet, each with one line: data, a full disk, a loss that is no number, Caffe's aborts."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from attscale import experiments, prototxt
+from attscale.data.images import write_label
+from attscale.data.loader import batch_files
+from attscale.errors import RunError
+from attscale.training import journal, loop, runs, snapshots, supervise
+from attscale.weights import caffemodel
+from conftest import REPO, one_line_error
+from helpers.training_runs import narrow, start, taken, train, training_of, wait_for
+
+
+def always_full(path):
+    path.unlink()
+    path.symlink_to("/dev/full")
+    return "No space left on device"
+
+
+def in_the_way(path):
+    """A folder, which no rename can replace."""
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+    return "Is a directory"
+
+
+@pytest.mark.parametrize(("name", "spoil"), [("console.log", always_full), ("losses.png", in_the_way)])
+def test_a_file_that_cannot_be_written_is_named(name, spoil, half):
+    reason = spoil(half / name)
+    one_line_error(train(half.parent, "--resume", "half"), f"half/{name}: cannot be written: {reason}")
+
+
+def test_a_full_disk_while_training_is_one_line(home, tmp_path):
+    """A tmpfs of 20 MB that is filled up while a run without snapshots is under way: the log is what fails."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        process = start(home, "--out", disk / "r", "--max-iter", "100000", "--snapshot-interval", "90000")
+        wait_for(lambda: len(journal.read(disk / "r")) >= 1)
+        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        out, err = process.communicate(timeout=120)
+        done = subprocess.CompletedProcess([], process.returncode, out, err)
+        one_line_error(done, f"{disk}/r/", "cannot be written: No space left on device")
+        assert "Exception" not in err
+        (disk / "filler").unlink()
+        assert journal.read(disk / "r")[0]["iteration"] == 20
+        assert (disk / "r" / runs.RECORD).exists()
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_what_caffe_aborts_on_becomes_one_line(half):
+    """A solver state that Caffe refuses: its checksum is right, its contents are not those of this net."""
+    folder = half / snapshots.FOLDER / "iter_00000022"
+    state = b"\x08\x16"  # iter: 22, and no history at all
+    (folder / snapshots.STATE).write_bytes(state)
+    record = json.loads((folder / "snapshot.json").read_text())
+    record["sha256"][snapshots.STATE] = snapshots._sha256(folder / snapshots.STATE)
+    (folder / "snapshot.json").write_text(json.dumps(record))
+    done = train(half.parent, "--resume", "half")
+    one_line_error(done, "Caffe stopped: Check failed: state.history_size() == history_.size()", "--resume half")
+    assert "Check failure stack trace" in (half / supervise.LOG).read_text()
+
+
+def test_a_label_out_of_range_in_the_middle(home, tmp_path):
+    shutil.copytree(home / "data", tmp_path / "data")
+    process = start(tmp_path, "--out", "r", "--max-iter", "100000")
+    wait_for(lambda: taken(tmp_path / "r"))
+    for path in (tmp_path / "data/shapes/SegmentationClass").iterdir():
+        write_label(path, np.full((257, 257), 77, np.uint8))
+    out, err = process.communicate(timeout=120)
+    done = subprocess.CompletedProcess([], process.returncode, out, err)
+    one_line_error(done, "66049 pixels have the value 77, expected a class from 0 to 4 or 255 (iteration ", "kept in r")
+    assert taken(tmp_path / "r")
+    one_line_error(train(tmp_path, "--resume", "r"), "pairs are faulty; the first: ", "the value 77")
+
+
+def test_without_data_it_says_what_to_fetch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, REPO / "tools/train.py", "voc"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    one_line_error(
+        done,
+        *("data/VOC2012/list/train_aug.txt: no such list file", "VOCtrainval_11-May-2012.tar from http://host.robots"),
+        *(
+            "benchmark.tgz from",
+            "into data/archives",
+            "python tools/prepare_data.py voc12",
+            "docker compose run prepare",
+        ),
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exploding_loss_names_iteration_head_and_files(mini, tmp_path):
+    row = narrow(base_lr=1e30, max_iter=50)
+    training = loop.Training(data=str(mini.parent), snapshot_interval=1)
+    with pytest.raises(RunError, match=r"iteration \d+: loss is \S+ on the batch .*\.jpg, .*\.jpg; the run stops") as e:
+        loop.train(row, tmp_path / "r", training)
+    assert not (tmp_path / "r/final.caffemodel").exists()
+    iteration = int(str(e.value).split()[1].rstrip(":"))
+    named = str(e.value).partition("batch ")[2].partition(";")[0].split(", ")
+    loader = prototxt.loader_options(row, mini.parent)
+    passes = [[str(image) for image, _ in batch_files((iteration - 1) * 2 + number, loader)] for number in (0, 1)]
+    assert named in passes
+    newest = tmp_path / f"r/snapshots/iter_{iteration - 1:08d}"
+    assert f"Its newest snapshot is {newest}; --resume {tmp_path / 'r'} goes on from there" in str(e.value)
+    assert newest.is_dir()
+
+
+def test_weights_that_are_not_finite_are_not_kept(mini, tmp_path):
+    """Rate 1e38 on weights whose gradient is more than a few: the first update overflows float32."""
+    row = narrow(base_lr=1e38, weight_decay=1e3, max_iter=3)
+    with pytest.raises(
+        RunError, match="iteration 1: weights of conv1_1 are no longer finite; the run stops, and has no"
+    ):
+        loop.train(row, tmp_path / "r", training_of(mini, snapshot_interval=1))
+    assert taken(tmp_path / "r") == []
+    with pytest.raises(RunError, match="iteration 1: weights of conv1_1 are no longer finite"):
+        loop.train(
+            dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=1)),
+            tmp_path / "f",
+            training_of(mini),
+        )
+    assert not (tmp_path / "f" / runs.FINAL).exists()
+
+
+def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
+    """Every image is the mean's colour but one; first-layer weights so large that only that one overflows.
+
+    With rate 0 nothing moves, so that nothing but the image can be the cause.
+    """
+    for i in range(6):
+        cv2.imwrite(str(mini / f"JPEGImages/{i}.jpg"), np.full((70, 70, 3), (104, 117, 123), np.uint8))
+        write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), 1, np.uint8))
+    row = narrow(base_lr=0.0, weight_decay=0.0, max_iter=20, batch_size=1, iter_size=1)
+    row = dataclasses.replace(row, trunk=dataclasses.replace(row.trunk, dropout=0.0))
+    first = loop.train(narrow(max_iter=1, batch_size=1, iter_size=1), tmp_path / "first", training_of(mini))
+    layers = caffemodel.read(first)
+    factors = [np.float32(1e36 if layer.name == "conv1_1" else 1) for layer in layers]
+    layers = [
+        dataclasses.replace(layer, blobs=tuple(blob * factor for blob in layer.blobs))
+        for layer, factor in zip(layers, factors, strict=True)
+    ]
+    caffemodel.write(tmp_path / "huge.caffemodel", layers)
+    cv2.imwrite(str(mini / "JPEGImages/4.png"), np.random.default_rng(0).choice([0, 255], (70, 70, 3)).astype(np.uint8))
+    (mini / "JPEGImages/4.png").rename(mini / "JPEGImages/4.jpg")
+    with pytest.raises(RunError, match=r"loss is nan on the batch \S*/JPEGImages/4\.jpg; the run stops"):
+        loop.train(row, tmp_path / "r", training_of(mini, weights=str(tmp_path / "huge.caffemodel")))
+
+
+def test_a_loss_that_is_no_number_through_the_command(home, half):
+    """The weights that the run is continued with are so large that the next forward pass overflows."""
+    folder = half / snapshots.FOLDER / "iter_00000022"
+    layers = caffemodel.read(folder / snapshots.WEIGHTS)
+    huge = [
+        dataclasses.replace(layer, blobs=tuple(blob * np.float32(1e30) for blob in layer.blobs)) for layer in layers
+    ]
+    caffemodel.write(folder / snapshots.WEIGHTS, huge)
+    record = json.loads((folder / "snapshot.json").read_text())
+    record["sha256"][snapshots.WEIGHTS] = snapshots._sha256(folder / snapshots.WEIGHTS)
+    (folder / "snapshot.json").write_text(json.dumps(record))
+    before = sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*"))
+    loader = prototxt.loader_options(experiments.find("shapes"), home / "data", seed=0)
+    files = ", ".join(str(image) for image, _ in batch_files(22, loader))
+    done = train(half.parent, "--resume", "half")
+    said = "the run stops. Its newest snapshot is half/snapshots/iter_00000022; --resume half goes on from there"
+    one_line_error(done, "iteration 23: loss", f" is nan on the batch {files}; {said}")
+    assert sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*")) == before
+    assert not (half / runs.FINAL).exists()
+    assert (half / runs.RECORD).exists()
+    assert [record["iteration"] for record in journal.read(half)] == [20]
