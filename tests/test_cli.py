@@ -33,4 +33,35 @@ def test_another_broken_pipe_is_a_fault(tmp_path):
     code = "import os; from attscale import cli; r, w = os.pipe(); os.close(r); cli.run(lambda _: os.write(w, b'x'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "BrokenPipeError" in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith("error: ")
+    assert "BrokenPipeError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("open('no such file')", "error: no such file: No such file or directory (unexpected: FileNotFoundError"),
+        ("{}['key']", "error: 'key' (unexpected: KeyError"),
+        ("raise ValueError('two\\nlines')", "error: two lines (unexpected: ValueError"),
+        ("raise MemoryError('4 GiB')", "error: out of memory: 4 GiB"),
+        ("raise AssertionError", "error: AssertionError (unexpected: AssertionError"),
+    ],
+)
+def test_what_nobody_expected_is_one_line_and_its_trace_on_request(code, said, tmp_path):
+    """Thrown in a function of ours, as it would be: the line names the place."""
+    text = f"from attscale import cli\ndef main(argv):\n    {code}\ncli.run(main)"
+    for debug in ("", "1"):
+        environment = {**os.environ, "ATTSCALE_DEBUG": debug}
+        command = [sys.executable, "-c", text]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        *trace, last = done.stderr.splitlines()
+        assert done.returncode == 1
+        assert last.startswith(said)
+        assert bool(trace) == bool(debug)
+
+
+def test_the_place_is_named_where_it_is_ours(tmp_path):
+    code = "from attscale import cli, options; cli.run(lambda _: options.to_values(1))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert " at python/attscale/options.py:" in done.stderr

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from attscale.errors import UserError
-from attscale.options import decode, encode
+from attscale.options import decode, encode, from_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,10 +15,39 @@ class Options:
     fast: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Nested:
+    inner: Options
+    shares: dict[str, float | None]
+    rows: tuple[tuple[str, int, tuple[float, ...]], ...] = ()
+    made: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
 def test_there_and_back():
     for options in (Options(3), Options(3, 2.0, ("a", "b"), 7, True)):
         assert decode(Options, encode(options)) == options
     assert encode(Options(3, limit=2)) == '{"size": 3, "limit": 2}'
+
+
+def test_nested_there_and_back():
+    nested = Nested(Options(3, names=("a",)), {"x": 0.5, "y": None}, (("a", 1, (0.5,)), ("b", 2, ())))
+    assert decode(Nested, encode(nested)) == nested
+    assert decode(Nested, '{"inner": {"size": 1}, "shares": {"x": 1}}') == Nested(Options(1), {"x": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"inner": {"sise": 1}}, "Options: unknown key 'sise'"),
+        ({"inner": 1}, "Nested: inner is 1, expected Options"),
+        ({"shares": {"x": "a"}}, "Nested: shares.x is 'a', expected float"),
+        ({"rows": [["a", 1]]}, r"Nested: rows is \['a', 1\], expected tuple"),
+        ({"rows": [["a", 1, ["b"]]]}, "Nested: rows is 'b', expected float"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_the_depth(change, said):
+    with pytest.raises(UserError, match=said):
+        from_values(Nested, {"inner": {"size": 1}, "shares": {}, **change})
 
 
 @pytest.mark.parametrize(
@@ -31,7 +60,7 @@ def test_there_and_back():
         ('{"size": 1, "fast": 1}', "fast is 1, expected bool"),
         ('{"size": 1, "names": ["a", 2]}', "names is 2, expected str"),
         ('{"size": 1, "names": "a"}', "names is 'a'"),
-        ("[1]", "expected a JSON object"),
+        ("[1]", "expected an object with keys, got [1]"),
         ("{'size': 1}", "is not JSON"),
         ("__import__('os').system('true')", "is not JSON"),
     ],

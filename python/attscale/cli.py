@@ -4,16 +4,21 @@ import argparse
 import os
 import select
 import sys
+import traceback
+from pathlib import Path
 
-from attscale.errors import UserError
+from attscale.errors import UserError, one_line
 
 _SIGPIPE = 128 + 13
+DEBUG = "ATTSCALE_DEBUG"
 
 
 def run(main):
-    """Calls `main(argv)` and exits: 0, 1 with one line for what the user can mend, 130 for Ctrl-C.
+    """Calls `main(argv)` and exits: 0, 1 with one line of error, 130 for Ctrl-C.
 
-    141, without a word, when whoever read the output has gone (`| head`): what a shell reports of SIGPIPE.
+    This is the net under everything: an error that nobody expected is one line, too, with the place in our code where
+    it came up; ATTSCALE_DEBUG=1 shows the trace of any. 141, without a word, when whoever read the output has gone
+    (`| head`): what a shell reports of SIGPIPE.
 
     Sets Caffe's log level, which it reads when it is first imported: `main` imports what needs caffe itself, after
     its arguments have been parsed.
@@ -22,20 +27,33 @@ def run(main):
     try:
         main(sys.argv[1:])
         print(end="", flush=True)  # a pipe that nobody reads is noticed here, not while Python shuts down
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except BrokenPipeError:
-        gone = [stream for stream in (sys.stdout, sys.stderr) if stream and _unread(stream)]
-        if not gone:  # another pipe: a fault
-            raise
-        for stream in gone:  # what is still to be written goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        sys.exit(_SIGPIPE)
-    except MemoryError as error:  # what NumPy raises in a layer; Caffe itself aborts
-        sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001, the one place where all of them end
+        if isinstance(error, BrokenPipeError) and (gone := [s for s in (sys.stdout, sys.stderr) if s and _unread(s)]):
+            for stream in gone:  # what is still to be written goes nowhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            sys.exit(_SIGPIPE)
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        sys.exit(f"error: {described(error)}")
+
+
+def described(error):
+    """An exception as one line: a UserError's own, else what it says, its kind, and where in our code it came up."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):  # what NumPy raises in a layer; Caffe itself aborts
+        return f"out of memory: {one_line(error)}"
+    ours = Path(__file__).parents[2]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(ours)]
+    where = f" at {Path(frames[-1].filename).relative_to(ours)}:{frames[-1].lineno}" if frames else ""
+    if isinstance(error, OSError) and error.filename is not None:
+        said = f"{error.filename}: {error.strerror}"
+    else:
+        said = one_line(error)
+    return f"{said} (unexpected: {type(error).__name__}{where}; {DEBUG}=1 shows the trace)"
 
 
 def _unread(stream):

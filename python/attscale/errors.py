@@ -1,5 +1,7 @@
 """The errors that a user can cause, each one line that names the file, the value and what was expected."""
 
+import contextlib
+
 
 class UserError(Exception):
     """Bad input: the message is complete, a traceback would add nothing."""
@@ -23,3 +25,27 @@ class RunError(UserError):
 
 class OutOfMemoryError(RunError):
     """A batch does not fit into the memory of the GPU or of the machine."""
+
+
+@contextlib.contextmanager
+def reading(path, kind=UserError):
+    """Has whatever a library raises over the file `path` end as one line of `kind` that names it.
+
+    So no reader needs a list of what its libraries may raise. UserErrors, which are complete, and want of memory, which
+    is not the file's fault, pass as they are.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except FileNotFoundError as error:
+        raise kind(f"{path}: no such file") from error
+    except OSError as error:
+        raise kind(f"{path}: cannot be read: {error.strerror or one_line(error)}") from error
+    except Exception as error:
+        raise kind(f"{path}: not readable: {one_line(error)}") from error
+
+
+def one_line(error):
+    """What an exception says, its type where that is all there is, without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -45,20 +45,18 @@ class Appended(io.FileIO):
 
 
 @contextlib.contextmanager
-def naming(path):
+def naming(path, what="cannot be written"):
     """Has a refusal of the system inside, a full disk's say, end as the UserError that names the file."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{path}: {what}: {error.strerror or error}") from None
 
 
 def make_folder(path):
     """Makes the folder `path` and those above it. Raises UserError where the system refuses."""
-    try:
+    with naming(path, "cannot make this folder"):
         Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot make this folder: {error.strerror}") from None
 
 
 def check_folder(path):
@@ -72,10 +70,8 @@ def check_folder(path):
 
 def remove(path):
     """Removes the file `path`, if it is there. Raises UserError where the system refuses."""
-    try:
+    with naming(path, "cannot be removed"):
         Path(path).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be removed: {error.strerror}") from None
 
 
 def _umask():

@@ -1,4 +1,4 @@
-"""JSON text to frozen dataclass, refusing what the class does not declare. Layers read `param_str` with it."""
+"""JSON text, or values out of a file, to frozen dataclasses, refusing what they do not declare; and back."""
 
 import dataclasses
 import json
@@ -9,48 +9,77 @@ from attscale.errors import UserError
 
 
 def decode(cls, text):
-    """Reads the JSON object `text` into the dataclass `cls`.
-
-    Fields may be int, float, bool, str, `X | None` and homogeneous `tuple[X, ...]`. Raises UserError, naming the
-    key and the value, for broken JSON, unknown and missing keys, and values of another type.
-    """
+    """Reads the JSON object `text`, such as a layer's `param_str`, into the dataclass `cls`. As `from_values`."""
     try:
         values = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise UserError(f"{cls.__name__}: {text!r} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{cls.__name__}: {text!r:.60} is not JSON: {error}") from None
+    return from_values(cls, values)
+
+
+def from_values(cls, values):
+    """The dataclass `cls` from a dict of JSON's or TOML's values.
+
+    Fields may be int, float, bool, str, other dataclasses, `X | None`, `dict[str, X]`, `tuple[X, ...]` and tuples of a
+    fixed form. Raises UserError, naming the key and the value, for unknown and missing keys and values of another type.
+    """
     if not isinstance(values, dict):
-        raise UserError(f"{cls.__name__}: expected a JSON object, got {text!r}")
+        raise UserError(f"{cls.__name__}: expected an object with keys, got {_short(values)}")
     hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     if unknown := sorted(set(values) - set(fields)):
         raise UserError(f"{cls.__name__}: unknown key {unknown[0]!r}; it knows {', '.join(fields)}")
-    required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-    if missing := sorted(required - set(values)):
-        raise UserError(f"{cls.__name__}: the key {missing[0]!r} is missing")
-    return cls(**{name: _convert(cls, name, value, hints[name]) for name, value in values.items()})
+    missing = dataclasses.MISSING
+    required = {name for name, field in fields.items() if field.default is field.default_factory is missing}
+    if lacking := sorted(required - set(values)):
+        raise UserError(f"{cls.__name__}: the key {lacking[0]!r} is missing")
+    return cls(**{name: _convert(f"{cls.__name__}: {name}", value, hints[name]) for name, value in values.items()})
 
 
 def encode(options):
     """The dataclass as JSON, less the keys that hold their default; `decode` reads it back."""
-    values = {
-        field.name: getattr(options, field.name)
+    return json.dumps(to_values(options))
+
+
+def to_values(options):
+    """The dataclass as a dict of JSON's values, less the keys that hold their default."""
+    values = dataclasses.asdict(options)
+    return {
+        field.name: values[field.name]
         for field in dataclasses.fields(options)
         if getattr(options, field.name) != field.default
     }
-    return json.dumps(values)
 
 
-def _convert(cls, name, value, hint):
+def _convert(where, value, hint):
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
         (hint,) = (argument for argument in arguments if argument is not type(None))
-        return _convert(cls, name, value, hint)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(cls, name, item, arguments[0]) for item in value)
-    if hint is float and type(value) is int:
+        return _convert(where, value, hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is not ...:
+            if len(value) == len(arguments):
+                return tuple(_convert(where, item, kind) for item, kind in zip(value, arguments, strict=True))
+        else:
+            return tuple(_convert(where, item, arguments[0]) for item in value)
+    elif origin is dict and isinstance(value, dict):
+        return {str(key): _convert(f"{where}.{key}", item, arguments[1]) for key, item in value.items()}
+    elif dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_values(hint, value)
+    elif hint is float and type(value) is int:
         return float(value)
-    if type(value) is hint:
+    elif type(value) is hint:
         return value
-    raise UserError(f"{cls.__name__}: {name} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+    raise UserError(f"{where} is {_short(value)}, expected {_words(hint)}")
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _words(hint):
+    """A type as people read it: `float`, `tuple[float, float]`."""
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

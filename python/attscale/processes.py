@@ -1,10 +1,44 @@
-"""Processes that belong to another."""
+"""Other processes: started, watched and ended here, whoever they work for.
 
+A child is `python -m MODULE ARGUMENT... PARENT`: it calls `adopt` first, which takes the parent's process id off its
+arguments, and dies with the parent. `in_processes` is for plain functions. Why processes at all: Caffe answers what it
+finds wrong by aborting the process, pycaffe holds Python's lock, and libjpeg complains on stderr alone.
+"""
+
+import concurrent.futures
+import contextlib
 import ctypes
+import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
+
+from attscale.errors import OutOfMemoryError, RunError, UserError
 
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_CHECK = re.compile(r"F\d{4,8} .*?\] (?P<cause>.*)")
+#: What Caffe and glog print around a failed CHECK.
+NOISE = re.compile(r"\*\*\* |WARNING: Logging before |\s+@ |F\d{4,8} |PC: ")
+
+
+class ProcessDiedError(RunError):
+    """A child ended, not by an error of its own."""
+
+
+def start(module, *arguments, **options):
+    """Starts `python -m module arguments... PARENT`; returns the Popen, to which `options` go."""
+    command = [sys.executable, "-m", module, *map(str, arguments), str(os.getpid())]
+    return subprocess.Popen(command, **options)
+
+
+def adopt(argv):
+    """What a child calls first: it dies with its parent, however that ends; returns `argv` less the parent's id."""
+    *arguments, parent = argv
+    die_with_parent(int(parent))
+    return arguments
 
 
 def die_with_parent(parent):
@@ -16,3 +50,99 @@ def die_with_parent(parent):
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the system was asked
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end(process):
+    """Kills a child that is still there, and closes its pipes."""
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # of what it did not live to read
+                pipe.close()
+
+
+def run(module, *arguments):
+    """Runs a child to its end; returns the last line of its stdout. Raises what `failure` says."""
+    process = start(module, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = process.communicate()
+    finally:
+        end(process)
+    if process.returncode:
+        raise failure(process.returncode, err.replace("\r", "\n").splitlines())
+    return out.splitlines()[-1] if out else ""
+
+
+def failed_check(line):
+    """What a failed CHECK of Caffe says, if this line of its output is one; else None."""
+    found = _CHECK.match(line)
+    return found["cause"] if found else None
+
+
+def failure(status, lines, what="the process", advice=lambda cause: ""):
+    """How a child came to its end, as the exception to raise, from its exit status and the lines of its stderr.
+
+    Its own line of error, or Caffe's failed CHECK with the `advice` on it, or the signal and its last words; an
+    OutOfMemoryError where memory was the cause, ProcessDiedError where it was no error of its own.
+    """
+    if own := [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]:
+        return (OutOfMemoryError if is_memory(own[-1]) else UserError)(own[-1])
+    if cause := next(filter(None, map(failed_check, lines)), None):
+        kind = OutOfMemoryError if is_memory(cause) else ProcessDiedError
+        return kind(f"Caffe stopped: {cause}{advice(cause)}")
+    words = [line for line in lines if line.strip() and not NOISE.match(line)]
+    last = f"; its last words: {words[-1].strip()}" if words else ""
+    if status < 0:
+        name = signal.Signals(-status).name
+        killed = " (the system may have run out of memory)" if name == "SIGKILL" else ""
+        return ProcessDiedError(f"{what} was ended by {name}{killed}{last}")
+    return ProcessDiedError(f"{what} ended with status {status}{last}")
+
+
+def is_memory(cause):
+    """Whether a process failed for want of memory: of CUDA, of its libraries, of Caffe on the CPU, of NumPy."""
+    return any(words in cause for words in ("out of memory", "ALLOC_FAILED", "host allocation of size"))
+
+
+def settle():
+    """Has this process keep to one core and to its memory, as one of many of a kind.
+
+    glibc would give what an image takes back to the system and take it again, page by page, image after image, which
+    is a third of the time that reading images takes.
+    """
+    import cv2
+    import threadpoolctl
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    cv2.setNumThreads(1)
+    threadpoolctl.threadpool_limits(1)
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, 64 << 20)
+    libc.mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+
+
+def in_processes(function, jobs, processes=None):
+    """Yields function(*job) in the order of `jobs`, from so many processes (default: one a core), each on one core.
+
+    Raises what a job raises, the first in order, and UserError where a process is killed.
+    """
+    processes = min(processes or os.cpu_count(), max(1, len(jobs)))
+    context = multiprocessing.get_context("spawn")  # nothing of Caffe or BLAS is inherited
+    with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
+        futures = [pool.submit(function, *job) for job in jobs]
+        try:
+            for future in futures:
+                yield future.result()
+        except concurrent.futures.process.BrokenProcessPool:
+            raise UserError(
+                f"one of {processes} processes was killed, for want of memory perhaps: try fewer at once"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin(parent):
+    die_with_parent(parent)  # a step of a sweep may be killed, and these would wait for work for ever
+    settle()

@@ -1,0 +1,49 @@
+"""Children: that they end with their parent, and what is said of how they ended."""
+
+import os
+import signal
+
+import pytest
+
+from attscale import processes
+from attscale.errors import OutOfMemoryError, UserError
+
+ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
+
+
+@pytest.mark.parametrize(
+    ("status", "lines", "kind", "said"),
+    [
+        (1, ["x", "error: no data"], UserError, "no data"),
+        (1, ["error: out of memory: 3 GiB"], OutOfMemoryError, "out of memory: 3 GiB"),
+        (-6, [ABORT.format("a == b"), "*** Check failure stack trace: ***"], processes.ProcessDiedError, "a == b$"),
+        (-6, [ABORT.format("error == cudaSuccess (2 vs. 0)  out of memory")], OutOfMemoryError, "out of memory"),
+        (-9, ["it was here"], processes.ProcessDiedError, "SIGKILL .*run out of memory.*last words: it was here$"),
+        (3, [], processes.ProcessDiedError, "^the process ended with status 3$"),
+    ],
+)
+def test_how_a_child_ended(status, lines, kind, said):
+    error = processes.failure(status, lines)
+    assert type(error) is kind
+    with pytest.raises(kind, match=said):
+        raise error
+
+
+def square(n):
+    if n == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if n < 0:
+        raise UserError(f"{n} is negative")
+    return n * n, os.getpid()
+
+
+def test_in_processes_keeps_the_order_and_uses_others():
+    results = list(processes.in_processes(square, [(n,) for n in range(6)], 2))
+    assert [value for value, _ in results] == [0, 1, 4, 9, 16, 25]
+    assert os.getpid() not in {pid for _, pid in results}
+
+
+@pytest.mark.parametrize(("bad", "said"), [(-1, "-1 is negative"), (7, "was killed")])
+def test_in_processes_raises_the_first_failure(bad, said):
+    with pytest.raises(UserError, match=said):
+        list(processes.in_processes(square, [(1,), (bad,), (2,)], 2))
