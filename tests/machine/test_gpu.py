@@ -18,6 +18,7 @@ from attscale.bench import speeds
 from attscale.data.images import read_image, read_label
 from attscale.data.loader import LoaderOptions
 from attscale.machine import device
+from attscale.machine.build import built_with
 from conftest import REPO, input_layer
 from helpers.gpu_cases import DROPOUT, LAYERS, fed_by_seg_data
 
@@ -32,7 +33,7 @@ GRADIENT_TOLERANCE = 1e-2
 @pytest.fixture(params=[pytest.param("gpu", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.slow)])
 def other(request):
     """What the CPU is compared with."""
-    if request.param == "gpu" and not (device._built_with("cuda") and device._visible_gpus()):
+    if request.param == "gpu" and not (built_with("cuda") and device.visible_gpus()):
         pytest.skip("no CUDA device can be seen, or Caffe was built without CUDA")
     return request.param
 

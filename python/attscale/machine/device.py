@@ -5,6 +5,7 @@ import ctypes
 import caffe
 
 from attscale.errors import RunError
+from attscale.machine.build import built_with
 
 _NO_GPU = "no GPU can be seen"
 _CPU_BUILD = "use the CPU build (DEVICE=cpu make caffe; in Docker: cp docker/cpu.env .env)"
@@ -33,14 +34,14 @@ def demand(gpus):
     Takes no memory of a GPU, as `choose` does.
     """
     if not gpus:
-        if _built_with("cuDNN") and not _visible_gpus():
+        if built_with("cudnn") and not visible_gpus():
             raise RunError(
                 f"{_NO_GPU}, and this Caffe was built with cuDNN, which needs one even on the CPU; {_CPU_BUILD}"
             )
         return
-    if not _built_with("cuda"):
+    if not built_with("cuda"):
         raise RunError("this Caffe was built without CUDA: DEVICE=cuda make caffe, or train with --device cpu")
-    visible = _visible_gpus()
+    visible = visible_gpus()
     if max(gpus) >= visible:
         found = f"GPU {max(gpus)} is asked for, but there are {visible}" if visible else _NO_GPU
         raise RunError(
@@ -77,7 +78,7 @@ def gpu_memory():
     return (there.value - free.value) >> 20, there.value >> 20
 
 
-def _visible_gpus():
+def visible_gpus():
     """How many CUDA devices the driver shows; asked of the driver, since Caffe aborts the process over it."""
     driver = _driver()
     count = ctypes.c_int()
@@ -93,11 +94,3 @@ def _driver():
     except OSError:
         return None
     return None if driver.cuInit(0) else driver
-
-
-def _built_with(what):
-    """Whether Caffe has "cuda" or "cuDNN", by its build's record: a CPU-only Caffe aborts when it is asked."""
-    from attscale.training.runs import versions
-
-    (device,) = (line for line in versions()["caffe"] or ["device: cpu"] if line.startswith("device:"))
-    return "cuda" in device and (what == "cuda" or f"{what} none" not in device)
