@@ -67,9 +67,10 @@ def verify(root, dataset):
     from attscale.data import verify
     from attscale.data.lists import read_list
 
-    found = {name: path for name, path in dataset.splits.items() if (root / path).exists() and name != "test"}
+    paths = {name: split.list for name, split in dataset.splits.items() if name != "test"}
+    found = {name: path for name, path in paths.items() if (root / path).exists()}
     if not found:
-        raise UserError(f"{root}: has none of the lists {', '.join(dataset.splits.values())}; prepare the set first")
+        raise UserError(f"{root}: has none of the lists {', '.join(paths.values())}; prepare the set first")
     faults = 0
     for name, path in found.items():
         pairs = read_list(root, path)

@@ -50,7 +50,7 @@ def choose(row, arguments):
 
     dataset = datasets.find(row.dataset)
     labels = {}
-    if not arguments.images or Path(arguments.data, dataset.root, dataset.splits[dataset.val]).exists():
+    if not arguments.images or Path(arguments.data, dataset.root, dataset.list_of(dataset.val)).exists():
         labels = dict(lists.read_split(dataset, arguments.data, dataset.val))
     by_place = {image.resolve(): label for image, label in labels.items()}
     images = [Path(name) for name in arguments.images] or list(labels)[: arguments.count]

@@ -28,7 +28,7 @@ def loader_options(row, data_root="data", **sequence):
     dataset = datasets.find(row.dataset)
     return LoaderOptions(
         root=str(Path(data_root) / dataset.root),
-        source=dataset.splits[row.split or dataset.train],
+        source=dataset.list_of(row.split or dataset.train),
         classes=len(dataset.classes),
         crop_size=row.crop_size,
         batch_size=row.solver.batch_size,

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 from pycocotools import mask as rle
 
+from attscale import datasets
 from attscale.data.images import read_label
-from attscale.datasets import COCO_CLASSES, VOC_CLASSES
 from attscale.prepare import coco
 from helpers.archives import H, W, jpeg, prepared, refused, zipped
 
@@ -120,8 +120,8 @@ def test_polygons_of_fewer_than_three_points_cover_nothing():
 
 
 def test_every_voc_class_has_its_coco_class():
-    assert sorted(coco.TO_VOC.values()) == sorted(VOC_CLASSES[1:])
-    assert set(coco.TO_VOC) < set(COCO_CLASSES)
+    assert sorted(coco.TO_VOC.values()) == sorted(datasets.find("voc12").classes[1:])
+    assert set(coco.TO_VOC) < set(datasets.find("coco").classes)
 
 
 def test_damaged_coco(tmp_path, tool):

@@ -148,7 +148,7 @@ def gpu(*, device, crop, image, batch_size, iter_size, iterations, rounds, progr
     card = netspeed.card(0)[0] if gpus else None
     dataset = datasets.find("voc12")
     with tempfile.TemporaryDirectory() as data:
-        make_photos(Path(data, dataset.root), 40, source=dataset.splits[dataset.train])
+        make_photos(Path(data, dataset.root), 40, source=dataset.list_of(dataset.train))
         split = {"batch_size": batch_size, "iter_size": iter_size}
         tasks = netspeed.tasks(data, gpus=gpus, crop=crop, image=image, iterations=iterations, **split)
         costs = netspeed.measure(tasks, rounds, progress=progress)

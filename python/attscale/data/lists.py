@@ -73,6 +73,4 @@ def read_images(dataset, data_root, split):
 
 
 def _split(dataset, data_root, split):
-    if split not in dataset.splits:
-        raise DataError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
-    return Path(data_root, dataset.root), dataset.splits[split]
+    return Path(data_root, dataset.root), dataset.list_of(split)

@@ -14,10 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from attscale import datasets
 from attscale.data.images import write_image, write_label
 from attscale.data.lists import write_list
 from attscale.data.transforms import IGNORE
-from attscale.datasets import SHAPES
 from attscale.errors import DataError
 from attscale.files import write_text
 
@@ -37,7 +37,7 @@ class Shape:
 
     def outline(self):
         """The polygon as (corners, 2) float pixels."""
-        name = SHAPES[self.label]
+        name = datasets.find("shapes").classes[self.label]
         corners = {"disc": 64, "triangle": 3, "square": 4, "star": 10}[name]
         angle = self.turn + 2 * np.pi * np.arange(corners) / corners
         radius = np.full(corners, self.diameter / 2)
@@ -59,7 +59,7 @@ def draw_shapes(rng, side=SIDE, count=3):
     covered = np.zeros((side, side), bool)
     shapes = []
     for diameter in sorted(diameters, reverse=True):
-        label, turn = int(rng.integers(1, len(SHAPES))), float(rng.uniform(0, 2 * np.pi))
+        label, turn = int(rng.integers(1, len(datasets.find("shapes").classes))), float(rng.uniform(0, 2 * np.pi))
         places = rng.uniform(diameter / 2, side - diameter / 2, (8, 2))
         candidates = [Shape(label, float(diameter), (float(x), float(y)), turn) for x, y in places]
         shape = min(candidates, key=lambda candidate: np.count_nonzero(covered & (candidate.mask(side) > 0)))
@@ -99,10 +99,6 @@ def render(rng, shapes, side=SIDE):
     classes[border] = instances[border] = IGNORE
     image = cv2.GaussianBlur(image, (3, 3), 0) + rng.normal(0, 3, image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), classes, instances
-
-
-#: What the demo and the README's numbers are made with.
-USUAL = {"train": 1500, "val": 150, "seed": 0}
 
 
 def make(root, *, train, val, seed, progress=iter):

@@ -128,7 +128,7 @@ def ensure(dataset, data_root, split, progress=iter):
     key = f"{dataset.name}/{split}"
     if stamps.get(key) == fingerprint:
         return
-    check(pairs, len(dataset.classes), progress).raise_faults(root / dataset.splits[split])
+    check(pairs, len(dataset.classes), progress).raise_faults(root / dataset.list_of(split))
     with contextlib.suppress(UserError):  # a set that cannot be written to is checked every time
         write_text(root / STAMPS, json.dumps({**_stamps(root), key: fingerprint}, indent=1) + "\n")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from attscale import datasets
 from attscale.data.images import read_label, voc_palette
-from attscale.datasets import VOC_CLASSES
 from attscale.errors import DataError, UserError
 from attscale.files import write_whole
 
@@ -58,7 +58,7 @@ def checked(path, image_path):
         raise DataError(f"{image_path}: not a readable image: {error}") from None
     if palette is None:
         raise DataError(f"{path}: not an indexed PNG, expected one with VOC's colour map")
-    used = len(VOC_CLASSES)
+    used = len(datasets.find("voc12").classes)
     if palette[: 3 * used] != voc_palette()[:used].ravel().tolist():
         raise DataError(f"{path}: its colour map is not VOC's")
     if label.shape != (height, width):

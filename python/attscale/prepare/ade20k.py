@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from attscale import datasets
 from attscale.data.images import check_label, decode_label, write_index
 from attscale.data.lists import list_text
 from attscale.data.transforms import IGNORE
-from attscale.datasets import ADE20K_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, splits
@@ -17,8 +17,9 @@ from attscale.prepare.archives import Source
 from attscale.prepare.ledger import Ledger
 from attscale.prepare.splits import Split
 
+_SET = datasets.find("ade20k")
 SOURCES = (Source("ADEChallengeData2016.zip", "http://sceneparsing.csail.mit.edu/", "images and annotation"),)
-COUNTS = {"train": 20_210, "val": 2000}
+COUNTS = _SET.sizes
 _FOLDERS = {"training": "train", "validation": "val"}
 _MEMBER = re.compile(
     r"ADEChallengeData2016/(?:(?P<image>images/(?P<of>training|validation)/(?P<id>\w+)\.jpg)|"
@@ -64,6 +65,6 @@ def shift(label, name):
     """The files' 1 to 150 as 0 to 149, their 0 as 255. Raises DataError for any other value."""
     shifted = np.where(label == 0, IGNORE, label - np.uint8(1)).astype(np.uint8)
     if (label == IGNORE).any():  # 254 after the shift, which is no class either
-        raise DataError(f"{name}: has the value 255, expected 0 to {len(ADE20K_CLASSES)}")
-    check_label(shifted, name, len(ADE20K_CLASSES))
+        raise DataError(f"{name}: has the value 255, expected 0 to {len(_SET.classes)}")
+    check_label(shifted, name, len(_SET.classes))
     return shifted

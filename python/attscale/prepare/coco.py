@@ -11,10 +11,10 @@ import numpy as np
 from pycocotools import mask as rle
 from tqdm import tqdm
 
+from attscale import datasets
 from attscale.data.images import write_label
 from attscale.data.lists import list_text
 from attscale.data.transforms import IGNORE
-from attscale.datasets import COCO_CLASSES, VOC_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes, write_text
 from attscale.prepare import archives, splits
@@ -28,11 +28,12 @@ SOURCES = (
     Source("train2014.zip", _PAGE, "training images"),
     Source("val2014.zip", _PAGE, "validation images"),
 )
-COUNTS = {"train10k": 10_000, "val1500": 1500}  # section 4.3
+COUNTS = datasets.find("coco").sizes
 SEED = 0
+_COCO, _VOC = (datasets.find(name).classes for name in ("coco", "voc12"))
 #: VOC's class of COCO's, for pretraining in VOC's classes; all others are background there.
 TO_VOC = {
-    **{name: name for name in VOC_CLASSES[1:] if name in COCO_CLASSES},
+    **{name: name for name in _VOC[1:] if name in _COCO},
     **{"airplane": "aeroplane", "motorcycle": "motorbike", "dining table": "diningtable"},
     **{"potted plant": "pottedplant", "couch": "sofa", "tv": "tvmonitor"},
 }
@@ -133,17 +134,15 @@ class _Index:
                 )
         except (KeyError, TypeError) as error:
             raise DataError(f"{name}: not an instances file: {error!r} is missing or of another kind") from None
-        if bad := sorted(set(names.values()) - set(COCO_CLASSES)):
+        if bad := sorted(set(names.values()) - set(_COCO)):
             raise DataError(f"{name}: unknown category {bad[0]!r}")
         if bad := [file for file in self.files.values() if not _is_file_name(file)]:
             raise DataError(f"{name}: {bad[0]!r} is no image's file name")
         used = {a["category_id"] for annotations in self.annotations.values() for a in annotations}
         if bad := sorted(used - set(names)):
             raise DataError(f"{name}: annotations of category {bad[0]}, which it does not have")
-        self.classes = {i: COCO_CLASSES.index(category) for i, category in names.items()}
-        self.voc_classes = {
-            i: VOC_CLASSES.index(TO_VOC[category]) for i, category in names.items() if category in TO_VOC
-        }
+        self.classes = {i: _COCO.index(category) for i, category in names.items()}
+        self.voc_classes = {i: _VOC.index(TO_VOC[category]) for i, category in names.items() if category in TO_VOC}
 
     @classmethod
     def read(cls, path, member):

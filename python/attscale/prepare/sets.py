@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from attscale import datasets
 from attscale.data import shapes, verify
-from attscale.datasets import DATASETS
 from attscale.errors import DataError
 from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
@@ -25,12 +25,12 @@ def how_to(name):
 def demand(dataset, split, data_root):
     """Makes `shapes` where it is missing; of another set says what to fetch (DataError), before anything is begun."""
     root = Path(data_root, dataset.root)
-    if (root / dataset.splits[split]).exists():
+    if (root / dataset.list_of(split)).exists():
         return
     if root.exists() or dataset.name != "shapes":
-        raise DataError(f"{root / dataset.splits[split]}: no such list file: {how_to(dataset.name)}")
+        raise DataError(f"{root / dataset.list_of(split)}: no such list file: {how_to(dataset.name)}")
     bar = lambda numbers: tqdm(numbers, unit="image", desc="making shapes")  # noqa: E731
-    shapes.make(root, progress=bar, **shapes.USUAL)
+    shapes.make(root, progress=bar, seed=0, **dataset.sizes)
 
 
 def make(name, root, folder, *, say=print, progress=iter, **options):
@@ -55,10 +55,10 @@ def make(name, root, folder, *, say=print, progress=iter, **options):
 def _faulty(root, name, made, progress, earlier=frozenset()):
     """The faulty pairs of which a file is one of `earlier`. Raises DataError if there are others."""
     known = {
-        dataset.splits[split]: len(dataset.classes)
-        for dataset in DATASETS.values()
+        dataset.list_of(split): len(dataset.classes)
+        for dataset in map(datasets.find, datasets.names())
         for split in dataset.splits
-        if dataset.root == DATASETS[name].root
+        if dataset.root == datasets.find(name).root
     }
     checked, faulty = set(), []
     for split in made:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from attscale import datasets
 from attscale.data.images import check_label, decode_label, write_label
-from attscale.datasets import PERSON_PARTS
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, matlab, splits
@@ -21,12 +21,13 @@ from attscale.prepare.splits import Split
 
 _AUTHORS_PAGE = "http://liangchiehchen.com/projects/DeepLab.html"
 _PART_PAGE = "http://www.stat.ucla.edu/~xianjie.chen/pascal_part_dataset/pascal_part.html"
+_SET = datasets.find("voc10_part")
 SOURCES = (
     Source("VOCtrainval_03-May-2010.tar", "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/", "images and lists"),
     Source("pascal_person_part.zip", _AUTHORS_PAGE, "the authors' label maps and lists", optional=True),
     Source("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", optional=True),
 )
-COUNTS = {"train": 1716, "val": 1817}  # section 4.1
+COUNTS = _SET.sizes
 LABELS = "pascal_person_part_gt"  # as in the authors' archive
 #: PASCAL-Part's names to those of the six (original-release, Protocol).
 MERGED = {
@@ -37,7 +38,7 @@ MERGED = {
     "upper legs": ("luleg", "ruleg"),
     "lower legs": ("llleg", "rlleg", "lfoot", "rfoot"),
 }
-_CLASS = {part: PERSON_PARTS.index(merged) for merged, parts in MERGED.items() for part in parts}
+_CLASS = {part: _SET.classes.index(merged) for merged, parts in MERGED.items() for part in parts}
 _VOC = re.compile(r"VOCdevkit/VOC2010/(JPEGImages/\w+\.jpg|ImageSets/Main/(?:train|val)\.txt)")
 _AUTHORS = re.compile(
     r"(?:pascal_person_part/)?(?:pascal_person_part_gt/(?P<id>\w+)\.png|"
@@ -87,7 +88,7 @@ def _from_authors(ledger, archive, root):
 
 def _authors_label(name, read):
     label = decode_label(read(), name)
-    check_label(label, name, len(PERSON_PARTS))
+    check_label(label, name, len(_SET.classes))
     return label
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from attscale import datasets
 from attscale.data.images import check_label, read_label, write_index
-from attscale.datasets import VOC_CLASSES
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, matlab, splits
@@ -18,6 +18,7 @@ from attscale.prepare.archives import Source
 from attscale.prepare.ledger import Ledger
 from attscale.prepare.splits import Split
 
+_SET = datasets.find("voc12")
 SOURCES = (
     Source(
         "VOCtrainval_11-May-2012.tar",
@@ -31,8 +32,7 @@ SOURCES = (
     ),
     Source("VOC2012test.tar", "http://host.robots.ox.ac.uk:8080", "images of the test set, after login", optional=True),
 )
-#: Lists and their sizes: VOC's readme, and the release (original-release, Protocol).
-COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582, "trainval_aug": 12031, "test": 1456}
+COUNTS = _SET.sizes
 #: First digits of the sha256 of the release's lists.
 SHA256 = {
     "train_aug": "656221098f98c756",
@@ -119,7 +119,7 @@ def sbd_label(name, data):
     """The label map (H, W) uint8 of an SBD file: GTcls.Segmentation. Raises DataError."""
     struct = matlab.load(name, data, "GTcls")
     label = matlab.mask(name, matlab.field(name, struct, "Segmentation"))
-    check_label(label, name, len(VOC_CLASSES))
+    check_label(label, name, len(_SET.classes))
     return label
 
 
