@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import caffe
-from caffe import layers as L
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
@@ -14,11 +13,7 @@ from attscale.data.loader import LoaderOptions
 from attscale.errors import ExperimentError
 from attscale.experiments import EXPERIMENTS
 from attscale.files import write_text
-from attscale.nets import losses, msc, vgg16
-from attscale.nets.blocks import Branch, python_layer
-from attscale.nets.scales import FINEST, label_shrink, suffix
-from attscale.nets.share_net import share_net
-from attscale.ops.interp import SizeRule
+from attscale.nets import assemble
 
 FILES = ("train.prototxt", "deploy.prototxt", "solver.prototxt")
 
@@ -41,44 +36,13 @@ def loader_options(row, data_root="data", **sequence):
 
 
 def train_net(row, data_root="data", **sequence):
-    """The training net as NetParameter: SegData (`sequence`: as in loader_options), share-net or MSc, and losses."""
-    net = caffe.NetSpec()
-    data, label = python_layer("SegData", options=loader_options(row, data_root, **sequence), ntop=2)
-    root = Branch(net)
-    root.add("data", data)
-    root.add("label", label)
-    shared = {"classes": len(datasets.find(row.dataset).classes), "scores_name": scores_name(row)}
-    if row.msc:
-        fused = msc.msc_net(row, net, data, full_resolution=False, **shared)
-        losses.softmax_loss(root, "loss", fused, _label_shrink(root, label, FINEST))
-        return _named(row, net)
-    scores = share_net(row, net, data, with_weights=False, **shared)
-    labels = {FINEST: _label_shrink(root, label, FINEST)}
-    losses.softmax_loss(root, "loss" if row.merge is None else "loss_fusion", scores.merged, labels[FINEST])
-    for scale in row.scales if row.extra_supervision else ():
-        branch = Branch(net, suffix(scale))
-        if row.supervise_at == "finest" and scale.numerator > 1:  # release: 3/4 at the finest size, 1/2 at its own
-            losses.softmax_loss(branch, "loss", scores.aligned[scale], labels[FINEST])
-            continue
-        if scale not in labels:
-            labels[scale] = _label_shrink(branch, label, scale)
-        losses.softmax_loss(branch, "loss", scores.own[scale], labels[scale])
-    return _named(row, net)
+    """The row's training net as NetParameter. As in `loader_options`."""
+    return assemble.train_net(row, loader_options(row, data_root, **sequence))
 
 
 def deploy_net(row, size=None):
-    """The test net as NetParameter: input `data` 1x3xSxS, output at S x S, before the softmax (`output_name`)."""
-    size = size or row.test_size
-    net = caffe.NetSpec()
-    root = Branch(net)
-    data = root.add("data", L.Input(shape={"dim": [1, 3, size, size]}))
-    shared = {"classes": len(datasets.find(row.dataset).classes), "scores_name": scores_name(row)}
-    if row.msc:
-        msc.msc_net(row, net, data, full_resolution=True, **shared)
-    else:
-        scores = share_net(row, net, data, with_weights=True, **shared)
-        root.interp("fc8_interp", scores.merged, SizeRule(zoom_factor=vgg16.STRIDE))
-    return _named(row, net)
+    """The row's test net as NetParameter, for images of `size` x `size` (default: its test size)."""
+    return assemble.deploy_net(row, len(datasets.find(row.dataset).classes), size or row.test_size)
 
 
 def load(message, phase=caffe.TEST):
@@ -89,11 +53,6 @@ def load(message, phase=caffe.TEST):
         return caffe.Net(str(path), phase)
 
 
-def output_name(row):
-    """The deploy net's output (1, classes, S, S): `fc8_interp`, zoom 8 of the merged scores; MSc's `fc_fusion`."""
-    return "fc_fusion" if row.msc else "fc8_interp"
-
-
 def needs_weights(message):
     """The layers of a training net that cannot start by themselves: convolutions without a filler, or with lr 0."""
     return [
@@ -102,10 +61,6 @@ def needs_weights(message):
         if layer.type == "Convolution"
         and (not layer.convolution_param.HasField("weight_filler") or not any(p.lr_mult for p in layer.param))
     ]
-
-
-def _label_shrink(branch, label, scale):
-    return branch.add("label_shrink", python_layer("LabelShrink", label, options=label_shrink(scale)))
 
 
 def solver(row):
@@ -131,17 +86,6 @@ def solver(row):
         message.power = options.power
     if options.type == "Adam":
         message.momentum2 = 0.999
-    return message
-
-
-def scores_name(row, scale=FINEST):
-    """The layer that gives a branch's own score map: `fc8_voc12`, `fc8_voc12_res05`."""
-    return f"fc8_{row.dataset}{suffix(scale)}"
-
-
-def _named(row, net):
-    message = net.to_proto()
-    message.name = row.name
     return message
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from attscale import experiments, prototxt
+from attscale.nets import assemble
 from attscale.nets.blocks import Branch
 from helpers.net_cases import caffe_net, layers, with_inputs
 
@@ -126,7 +127,7 @@ def test_every_net_loads_at_full_width_and_size(tmp_path, name):
         for scale in row.scales:
             suffix = "" if scale == 1 else "_res" + {0.75: "075", 0.5: "05", 0.25: "025"}[float(scale)]
             assert net.blobs[f"fc8_{row.dataset}{suffix}"].data.shape[2] == expected[size][suffix]
-    assert net.blobs[prototxt.output_name(row)].data.shape[2] == row.test_size
+    assert net.blobs[assemble.output_name(row)].data.shape[2] == row.test_size
 
 
 def test_a_taken_layer_name_is_refused():

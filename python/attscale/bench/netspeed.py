@@ -153,10 +153,11 @@ def _inference(row, task):
     import numpy as np
 
     from attscale import prototxt
+    from attscale.nets import assemble
 
     net = prototxt.load(prototxt.deploy_net(row))
     net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size))
-    read = net.blobs[prototxt.output_name(row)]
+    read = net.blobs[assemble.output_name(row)]
 
     def image():
         net.forward()

@@ -6,8 +6,7 @@ from attscale import prototxt
 from attscale.data import transforms
 from attscale.errors import UserError
 from attscale.machine import limits
-from attscale.nets import scales
-from attscale.nets.vgg16 import STRIDE
+from attscale.nets import assemble, geometry
 from attscale.ops.interp import interp
 from attscale.weights import load
 
@@ -31,7 +30,7 @@ class Predictor:
     @property
     def classes(self):
         """How many classes the net tells apart."""
-        return self.net.blobs[prototxt.output_name(self.row)].data.shape[1]
+        return self.net.blobs[assemble.output_name(self.row)].data.shape[1]
 
     def forward(self, *images, names=()):
         """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
@@ -65,7 +64,7 @@ class Predictor:
 
     def scores(self, number=0):
         """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
-        return self._crop(self.net.blobs[prototxt.output_name(self.row)].data[number], number)
+        return self._crop(self.net.blobs[assemble.output_name(self.row)].data[number], number)
 
     def labels(self, number=0):
         """The predicted class indices of an image, (H, W) uint8."""
@@ -101,13 +100,13 @@ class Predictor:
 
     def _branch_scores(self, number):
         for scale in self.row.scales:
-            name = prototxt.scores_name(self.row, scale)
-            blob = self.net.blobs[name if scale == scales.FINEST else f"{name}_interp"].data
+            name = assemble.scores_name(self.row, scale)
+            blob = self.net.blobs[name if scale == geometry.FINEST else f"{name}_interp"].data
             yield scale, self._upsample(blob, number)
 
     def _upsample(self, blob, number):
         height, width = blob.shape[2:]
-        full = ((n - 1) * STRIDE + 1 for n in (height, width))
+        full = ((n - 1) * geometry.STRIDE + 1 for n in (height, width))
         return self._crop(interp(blob[number : number + 1], *full)[0], number)
 
     def _crop(self, maps, number):

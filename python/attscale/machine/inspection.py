@@ -7,7 +7,7 @@ from attscale import prototxt
 from attscale.errors import ExperimentError, UserError
 from attscale.files import write_bytes
 from attscale.machine import limits
-from attscale.nets.scales import suffix
+from attscale.nets.geometry import suffix
 from attscale.weights.load import owners_of
 
 _MIB = 2**20

@@ -38,8 +38,13 @@ class Branch:
                 param["name"] = f"{name}_{kind}"
         return params
 
-    def conv(self, name, bottom, num_output, *, kernel_size=3, stride=1, dilation=1, lr_mult=1, filler=None):
-        """A convolution padded by dilation * (kernel - 1) / 2, so that the stride alone changes the size."""
+    def conv(
+        self, name, bottom, num_output, *, kernel_size=3, stride=1, dilation=1, lr_mult=1, filler=None, params=None
+    ):
+        """A convolution padded by dilation * (kernel - 1) / 2, so that the stride alone changes the size.
+
+        params: what its shared parameters are named after, if not after the layer.
+        """
         options = {"num_output": num_output, "kernel_size": kernel_size}
         if pad := dilation * (kernel_size - 1) // 2:
             options["pad"] = pad
@@ -50,7 +55,7 @@ class Branch:
         if filler is not None:
             options["weight_filler"] = filler
             options["bias_filler"] = {"type": "constant", "value": 0}
-        return self.add(name, L.Convolution(bottom, param=self.params(name, lr_mult), **options))
+        return self.add(name, L.Convolution(bottom, param=self.params(params or name, lr_mult), **options))
 
     def relu(self, name, bottom):
         return self.add(name, L.ReLU(bottom, in_place=True))

@@ -2,7 +2,7 @@
 
 from caffe import layers as L
 
-from attscale.data.transforms import IGNORE
+from attscale.datasets import IGNORE
 
 
 def softmax_loss(branch, name, scores, label):

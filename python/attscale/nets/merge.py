@@ -30,14 +30,13 @@ def attention_model(branch, features, options, *, dropout, lr_mult):
 
 
 def by_attention(branch, score_maps, attention_scores, *, with_weights):
-    """fc8_fusion by equations 1 and 2; `with_weights` also names the weights, `attention`."""
-    tops = python_layer("ScaleAttention", *score_maps, attention_scores, ntop=1 + with_weights)
+    """The merged scores, `fc8_fusion`, by equations 1 and 2; `with_weights`, the weights, `attention`, besides."""
+    bottoms = (*score_maps, attention_scores)
     if not with_weights:
-        return branch.add("fc8_fusion", tops)
-    merged, weights = tops
-    branch.add("fc8_fusion", merged)
+        return branch.add("fc8_fusion", python_layer("ScaleAttention", *bottoms))
+    merged, weights = python_layer("ScaleAttention", *bottoms, ntop=2)
     branch.add("attention", weights)
-    return merged
+    return branch.add("fc8_fusion", merged)
 
 
 def by_max(branch, score_maps):

@@ -5,6 +5,7 @@ from caffe import params as P
 
 from attscale.nets import vgg16
 from attscale.nets.blocks import Branch
+from attscale.nets.geometry import STRIDE
 from attscale.ops.interp import SizeRule
 
 _SMALL, _USUAL = {"type": "gaussian", "std": 0.001}, {"type": "gaussian", "std": 0.01}
@@ -36,7 +37,7 @@ def msc_net(row, net, data, *, classes, scores_name, full_resolution):
         stride = 1 if full_resolution else stride
         top = _branch(root, name, tops[name], classes, stride, row.trunk.dropout, fc_filler, ms_filler)
         scores.append(_zoomed(root, f"{name}_ms", top, zoom) if full_resolution else top)
-    scores.append(_zoomed(root, scores_name, fc8, vgg16.STRIDE) if full_resolution else fc8)
+    scores.append(_zoomed(root, scores_name, fc8, STRIDE) if full_resolution else fc8)
     return root.add("fc_fusion", L.Eltwise(*scores, operation=P.Eltwise.SUM))
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from attscale.nets import merge, vgg16
 from attscale.nets.blocks import Branch
-from attscale.nets.scales import FINEST, back, shrink, suffix
+from attscale.nets.geometry import FINEST, back, shrink, suffix
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 from caffe import layers as L
 
-# (convolutions, channels, dilation, stride of the pooling that follows)
-STAGES = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
-STRIDE = 8
+from attscale.nets.geometry import STAGES
+
 _MSRA = {"type": "msra"}
 
 
@@ -39,12 +38,4 @@ def classifier(branch, name, bottom, classes, *, lr_mult):
     """The last layer, 1x1, gaussian 0.01 (release), as `name` (`fc8_voc12`): score maps (N, classes, H', W')."""
     filler = {"type": "gaussian", "std": 0.01}
     # The parameters are fc8_w and fc8_b whatever the data set (release of the attention net).
-    top = L.Convolution(
-        bottom,
-        param=branch.params("fc8", lr_mult),
-        num_output=classes,
-        kernel_size=1,
-        weight_filler=filler,
-        bias_filler={"type": "constant", "value": 0},
-    )
-    return branch.add(name, top)
+    return branch.conv(name, bottom, classes, kernel_size=1, lr_mult=lr_mult, filler=filler, params="fc8")

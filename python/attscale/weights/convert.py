@@ -3,7 +3,7 @@
 import numpy as np
 
 from attscale.errors import WeightsError
-from attscale.nets.vgg16 import STAGES
+from attscale.nets.geometry import STAGES
 from attscale.weights.caffemodel import Layer
 from attscale.weights.load import trim
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from attscale.errors import WeightsError
 from attscale.experiments import SCALES
-from attscale.nets.scales import suffix
+from attscale.nets.geometry import suffix
 from attscale.weights import caffemodel
 from attscale.weights.caffemodel import Layer
 from attscale.weights.load import owners_of, some, trim

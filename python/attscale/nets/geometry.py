@@ -1,10 +1,12 @@
-"""Going between scales: input down, features and scores back up, labels to each branch's resolution."""
+"""Strides and scales: the trunk's table, the branches' suffixes, and the rules of sizes. Needs no Caffe."""
 
 from fractions import Fraction
 
-from attscale.nets.vgg16 import STRIDE
 from attscale.ops.interp import SizeRule
 
+#: VGG-16, stage by stage: (convolutions, channels, dilation, stride of the pooling that follows)
+STAGES = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
+STRIDE = 8
 FINEST = Fraction(1)
 
 
