@@ -65,7 +65,8 @@ def test_rows_differ_in_what_their_names_say():
     assert not experiments.find("voc").trunk.pool5a
     assert experiments.find("voc12_coco_max2").initial_weights == "vgg16_20M_coco.caffemodel"
     assert experiments.find("coco").initial_weights == "vgg16_20M.caffemodel"
-    assert experiments.find("voc12_msc_largefov").initial_weights == "the weights of voc12_largefov"
+    assert experiments.find("voc12_msc_largefov").start == "the weights of voc12_largefov"
+    assert experiments.find("voc12_msc_largefov").initial_weights is None
     assert experiments.find("shapes").initial_weights is None
 
 

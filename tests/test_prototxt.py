@@ -25,7 +25,7 @@ STARTS = {
 def test_no_row_names_a_start_that_it_must_refuse(row):
     """solve.start_from refuses weights without any of the layers that cannot start by themselves."""
     needed = prototxt.needs_weights(prototxt.train_net(row))
-    start = row.initial_weights
+    start = row.start
     headers = [artefact.text for artefact in prototxt.artefacts(row, "prototxt")]
     assert all((f"# starts from {start}\n" in text) == (start is not None) for text in headers)
     if start is None:
@@ -46,7 +46,7 @@ def test_the_attention_layers_without_fillers_start_from_the_releases_own():
     row = experiments.find("voc12_coco_attention3_esupv_zeroattention")
     needed = prototxt.needs_weights(prototxt.train_net(row))
     assert {"att_conv1", "att_fc"} <= set(needed)
-    assert row.initial_weights == "DeepLab_Attention_COCO_init.caffemodel"
+    assert row.start == "DeepLab_Attention_COCO_init.caffemodel"
 
 
 def test_check_names_what_differs_is_missing_or_has_no_row(tmp_path):

@@ -16,7 +16,7 @@ def main(argv):
 
     layers = inspection.inspect(row, arguments.size)
     print(*inspection.table(layers), sep="\n")
-    single = experiments.single_scale(row)
+    single = experiments.find(row.baseline)
     if single.name != row.name:
         print(inspection.comparison(layers, inspection.inspect(single, arguments.size), single.name))
     if arguments.draw:

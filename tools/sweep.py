@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Trains, predicts and scores the rows of a table on a Dask cluster: here, at a scheduler, or through a batch system.
+"""Trains, predicts and scores a table's experiments on a Dask cluster: here, at a scheduler, or through a batch system.
 
-Finished rows are not run again, interrupted ones are continued by the same command.
+Finished ones are not run again, interrupted ones are continued by the same command.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ def main(argv):
     parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
-    parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a row's prediction")
-    parser.add_argument("--crf", action="store_true", help="also the dense CRF on each row's scores, scored as well")
-    parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each row's)")
+    parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a prediction")
+    parser.add_argument("--crf", action="store_true", help="also the dense CRF on the scores, scored as well")
+    parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0)
@@ -43,11 +43,13 @@ def main(argv):
     root = os.path.abspath(arguments.out)
     rows = plan.rows_of(arguments.names)
     shared = {
-        **{"root": root, "data": os.path.abspath(arguments.data), "gpu": bool(arguments.gpus or arguments.gpu)},
-        **{name: getattr(arguments, name) for name in ("max_iter", "snapshot_interval", "threads", "seed", "crf")},
-        "processes": processes_of(arguments),
+        "data": os.path.abspath(arguments.data),
+        "gpus": (0,) if arguments.gpus or arguments.gpu else (),
+        **{name: getattr(arguments, name) for name in ("seed", "threads", "snapshot_interval")},
+        **({"max_iter": arguments.max_iter} if arguments.max_iter else {}),
     }
-    trainings = [plan.training_of(row, shared, arguments.weights) for row in rows]
+    job = {"crf": arguments.crf, "processes": processes_of(arguments)}
+    trainings = [plan.training_of(row, shared, root, arguments.weights, **job) for row in rows]
     for training in trainings:
         step.check(training)
     is_open = [plan.status(row, root, arguments.crf)[0] != "done" for row in rows]
@@ -58,7 +60,7 @@ def main(argv):
         errors = plan.watch(client, rows, plan.submit(client, steps), root, show, crf=arguments.crf)
     if errors:
         name, error = next(iter(errors.items()))
-        raise UserError(f"{len(errors)} of {len(rows)} rows failed; {name}: {error.removeprefix('error: ')}")
+        raise UserError(f"{len(errors)} of {len(rows)} experiments failed; {name}: {error}")
 
 
 def processes_of(arguments):

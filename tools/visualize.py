@@ -37,7 +37,7 @@ def main(argv):
         count = visualize.video(predictor, arguments.video, arguments.out, bar)
         print(f"{arguments.out}: {count} frames")
         return
-    single = experiments.single_scale(row)
+    single = experiments.find(row.baseline)
     baseline = predictions.predictor(single, arguments.baseline, *on) if arguments.baseline else None
     for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
         print(path)

@@ -138,6 +138,11 @@ class Experiment:
             parts.append(self.split)
         return "_".join(parts)
 
+    @property
+    def net(self):
+        """The name less the data set's: `largefov`, `coco_attention3_esupv_plus`."""
+        return self.name.removeprefix(f"{self.dataset}_")
+
     def _options(self):
         """What differs from the usual, a word each."""
         usual = Attention()
@@ -153,10 +158,9 @@ class Experiment:
             yield "zeroattention"
         if self.supervise_at == "finest":
             yield "finest"
-        if self.merge is None and self.trunk.pool5a == self.trunk.from_scratch:
+        usually = self.merge is None and not self.trunk.from_scratch  # in LargeFOV's and MSc's releases, in no other
+        if self.trunk.pool5a != usually:
             yield "pool5a" if self.trunk.pool5a else "nopool5a"
-        if self.merge is not None and self.trunk.pool5a:
-            yield "pool5a"
         if self.random_scale:
             yield "plus"
 
@@ -177,12 +181,25 @@ class Experiment:
         return f"{self.dataset}{source}: {text}"
 
     @property
+    def initial_row(self):
+        """The experiment whose final weights training starts from, by name: LargeFOV for MSc's second step; or None."""
+        return dataclasses.replace(self, msc=False, cells=()).name if self.msc else None
+
+    @property
+    def start(self):
+        """What training starts from, in words; None: from scratch."""
+        return f"the weights of {self.initial_row}" if self.initial_row else self.initial_weights
+
+    @property
+    def baseline(self):
+        """The table's single-scale net beside this one, by name: LargeFOV on the same data set, from the same start."""
+        return "_".join([self.dataset, *(["coco"] if self.pretraining == "coco" else []), "largefov"])
+
+    @property
     def initial_weights(self):
-        """The file that training starts from (release), a row's own weights for MSc's second step; None: scratch."""
-        if self.pretraining is None:
+        """The file that training starts from (release); None for a start from scratch, or from `initial_row`."""
+        if self.pretraining is None or self.initial_row:
             return None
-        if self.msc:
-            return f"the weights of {dataclasses.replace(self, msc=False).name}"
         if self.attention.filler == "constant":  # zeros learn nothing: the release starts from a trained attention net
             return "DeepLab_Attention_COCO_init.caffemodel"
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
@@ -320,11 +337,6 @@ ALIASES = {
     "coco": "coco_attention3_esupv",
     "shapes": "shapes_attention3_esupv",
 }
-
-
-def single_scale(row):
-    """The table's baseline for `row`: DeepLab-LargeFOV on the same data set, from the same start."""
-    return EXPERIMENTS["_".join([row.dataset, *(["coco"] if row.pretraining == "coco" else []), "largefov"])]
 
 
 def find(name):

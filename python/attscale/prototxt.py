@@ -103,8 +103,8 @@ def artefacts(row, folder):
     header = f"# {row.name}: {row.title}\n"
     for cell in row.cells:
         header += f"# Attention to Scale, {cell}\n"
-    if row.initial_weights:
-        header += f"# starts from {row.initial_weights}\n"
+    if row.start:
+        header += f"# starts from {row.start}\n"
     header += f"# Generated: python tools/make_net.py {row.name}\n"
     messages = (train_net(row), deploy_net(row), solver(row))
     return [

@@ -17,7 +17,6 @@ from attscale.errors import DataError, ExperimentError, RunError, UserError
 from attscale.results import evaluations
 from attscale.results.report import folders
 from attscale.sweep import cluster, plan, step
-from attscale.sweep.step import Job
 from attscale.training import runs
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
@@ -83,9 +82,10 @@ def wait_for_training(root):
             if "attscale.sweep.step" in parts:
                 job = json.loads(parts[3])
                 if job["root"] == str(root) and job["step"] == "train":
-                    folder = root / job["name"]
+                    name = job["run"]["experiment"]
+                    folder = root / name
                     if list(folder.glob("snapshots/iter_*")) and not (folder / "final.caffemodel").exists():
-                        return job["name"], int(pid)
+                        return name, int(pid)
         time.sleep(0.02)
     raise AssertionError("no row was seen in training")
 
@@ -118,25 +118,34 @@ def test_finished_rows_of_other_options_are_refused(home, options, words):
     assert "mean IOU" not in done.stdout
 
 
+def job_of(name, root, step="train", crf=False, **changes):
+    """By the sweep's own plan, with data in /d unless changed."""
+    job = plan.training_of(experiments.find(name), {"data": "/d"}, str(root), "/weights", crf=crf)
+    return dataclasses.replace(job, step=step, run=dataclasses.replace(job.run, **changes))
+
+
+def test_the_experiments_own_iterations_are_the_default():
+    assert job_of("shapes_max2", "/r").run.max_iter == 5200
+
+
 def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
     """How a run is computed matters until it is finished; what is computed always does."""
-    begun = Job(name="shapes_max2", step="train", root=str(tmp_path), data="/d", max_iter=9)
-    runs.create(begun.folder, step.run_options(begun), [])
+    begun = job_of("shapes_max2", tmp_path, max_iter=9)
+    runs.create(begun.folder, begun.run, [])
     step.check(begun)
     for change, words in [
         ({"max_iter": 8}, "--max-iter 9, not 8"),
-        ({"max_iter": None}, "--max-iter 9, not 5200"),  # the row's own
-        ({"weights": "/w"}, "weights none, not /w"),
-        ({"gpu": True}, "GPU none, not 0"),
+        ({"weights": "/w"}, "--weights none, not /w"),
+        ({"gpus": (0,)}, "--gpus none, not 0"),
         ({"threads": 2}, "--threads none, not 2"),
         ({"snapshot_interval": 7}, "--snapshot-interval 500, not 7"),
     ]:
         with pytest.raises(RunError, match=f"shapes_max2: was begun with {words}; "):
-            step.train(dataclasses.replace(begun, **change))
+            step.train(job_of("shapes_max2", tmp_path, **{"max_iter": 9, **change}))
     (begun.folder / "final.caffemodel").touch()
-    step.check(dataclasses.replace(begun, gpu=True, threads=2, snapshot_interval=7))
+    step.check(job_of("shapes_max2", tmp_path, max_iter=9, gpus=(0,), threads=2, snapshot_interval=7))
     with pytest.raises(RunError, match="--seed 0, not 1"):
-        step.check(dataclasses.replace(begun, seed=1))
+        step.check(job_of("shapes_max2", tmp_path, max_iter=9, seed=1))
     (begun.folder / "run.json").unlink()
     with pytest.raises(RunError, match=r"shapes_max2: no run \(it has no run\.json\)"):
         step.check(begun)
@@ -146,17 +155,15 @@ def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
     """VOC's test set has no ground truth here. Were it open, the row would want weights that are not there."""
     name = "voc12_largefov_trainval_aug"
     data, root = tmp_path / "data/VOC2012", tmp_path / "runs/sweep"
-    job = Job(
-        name=name, step="evaluate", root=str(root), data=str(data.parent), crf=True,
-        weights=str(tmp_path / "weights/vgg16_20M.caffemodel"),
-    )  # fmt: skip
+    weights = str(tmp_path / "weights/vgg16_20M.caffemodel")
+    job = job_of(name, root, "evaluate", crf=True, data=str(data.parent), weights=weights)
     (data / "list").mkdir(parents=True)
     (data / "list/test.txt").write_text("/JPEGImages/a.jpg\n/JPEGImages/b.jpg\n")
     names = [data / "JPEGImages/a.jpg", data / "JPEGImages/b.jpg", job.folder / "test/a.png", job.folder / "crf/a.png"]
     for file in names:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    runs.create(job.folder, step.run_options(job), [])
+    runs.create(job.folder, job.run, [])
     with pytest.raises(DataError, match=r"test/b\.png: no such prediction, one of 1 "):
         step.evaluate(job)
     assert plan.status(experiments.find(name), root) == ("started", "")
@@ -212,7 +219,7 @@ def test_a_scheduler_that_dies_is_a_failure(home):
     assert "shapes_max2" in output
     one_line_error(
         subprocess.CompletedProcess(command, process.returncode, output, errors),
-        "1 of 1 rows failed; shapes_max2: cancelled, or the scheduler is gone",
+        "1 of 1 experiments failed; shapes_max2: cancelled, or the scheduler is gone",
     )
 
 
@@ -304,7 +311,7 @@ def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
     (tmp_path / "runs/sweep/shapes_max2").mkdir(parents=True)
     (tmp_path / "runs/sweep/shapes_max2/val").touch()  # where a folder of predictions is to be
     done = run(tmp_path, "shapes_largefov", "shapes_max2", "--max-iter", "2")
-    one_line_error(done, "1 of 2 rows failed; shapes_max2: ", "shapes_max2/val")
+    one_line_error(done, "1 of 2 experiments failed; shapes_max2: ", "shapes_max2/val")
     assert (tmp_path / "runs/sweep/shapes_largefov/evaluation.json").exists()
 
 
@@ -319,20 +326,44 @@ def test_rows_of_a_table():
         plan.rows_of(["shaeps"])
 
 
-def test_where_rows_start_from(tmp_path):
-    shared = {"root": "/r", "data": "/d"}
+def test_where_experiments_start_from(tmp_path):
     row = experiments.find("voc12_largefov")
-    train = plan.training_of(row, shared, tmp_path)
-    assert train.weights == str(tmp_path / "vgg16_20M.caffemodel")
+    train = plan.training_of(row, {"data": "/d"}, "/r", tmp_path)
+    assert train.run.weights == str(tmp_path / "vgg16_20M.caffemodel")
     with pytest.raises(UserError, match=r"vgg16_20M\.caffemodel: no such file, from which voc12_largefov starts"):
         plan.stages_of(train, 1)
     (tmp_path / "vgg16_20M.caffemodel").touch()
     first, predictions, last = plan.stages_of(train, 3)
     assert first == [train]
     assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
-    assert last == [Job(name="voc12_largefov", step="evaluate", weights=train.weights, **shared)]
-    base = plan.training_of(experiments.find("voc12_msc_largefov"), shared, tmp_path)
-    assert base.weights == "/r/voc12_largefov/final.caffemodel"
+    assert last == [dataclasses.replace(train, step="evaluate")]
+    second = plan.training_of(experiments.find("voc12_msc_largefov"), {"data": "/d"}, "/r", tmp_path)
+    assert second.run.weights == "/r/voc12_largefov/final.caffemodel"
+
+
+class Recorded:
+    """Stands for Dask's client: remembers what was submitted after what."""
+
+    def __init__(self):
+        self.after = {}
+
+    def submit(self, function, text, *after, key, **options):
+        self.after[key] = after
+        return key
+
+
+def test_a_second_step_waits_for_the_first_experiments_training():
+    names = ["voc12_largefov_nopool5a", "voc12_largefov", "voc12_msc_largefov"]
+    client = Recorded()
+    plan.submit(client, [[[job_of(name, "/r")], [job_of(name, "/r", "evaluate")]] for name in names])
+    assert client.after == {
+        "train voc12_largefov_nopool5a": (),
+        "evaluate voc12_largefov_nopool5a": ("train voc12_largefov_nopool5a",),
+        "train voc12_largefov": (),
+        "evaluate voc12_largefov": ("train voc12_largefov",),
+        "train voc12_msc_largefov": ("train voc12_largefov",),
+        "evaluate voc12_msc_largefov": ("train voc12_msc_largefov",),
+    }
 
 
 @pytest.mark.parametrize("kind", cluster.QUEUES)

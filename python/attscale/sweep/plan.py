@@ -1,18 +1,17 @@
-"""Rows of `attscale.experiments` on a Dask cluster: each trained, predicted and scored, wherever there is room.
+"""Experiments on a Dask cluster: each trained, predicted and scored, wherever there is room.
 
-A worker that dies gives its step to another, which goes on from the last snapshot: all of a row is in files, on a
-file system that the workers share. Nothing but names travels through the scheduler.
+A worker that dies gives its step to another, which goes on from the last snapshot: all of an experiment is in files,
+on a file system that the workers share. Nothing but names travels through the scheduler.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 import time
+from pathlib import Path
 
-from attscale import experiments, options
+from attscale import experiments, options, processes
 from attscale.errors import ExperimentError, UserError
 from attscale.sweep.step import COMPLETE, CRF, EVALUATION, Job
 from attscale.training import journal, runs
@@ -23,9 +22,9 @@ _SETTLE = 60  # seconds until a file that a worker has written is seen here: net
 
 
 def rows_of(names):
-    """The rows that `names` name: experiments, or a table's number for the rows that stand for its cells.
+    """The experiments that `names` name, by their names or by a table's number for all that stand for its cells.
 
-    A row that starts from another's weights (MSc's second step) brings that one with it, before it.
+    One that starts from another's weights (MSc's second step) brings that one with it, before it.
     """
     chosen = {}
     for name in names:
@@ -36,35 +35,32 @@ def rows_of(names):
         else:
             rows = [experiments.find(name)]
         for row in rows:
-            if row.msc:
-                chosen[base_of(row).name] = base_of(row)
+            if row.initial_row:
+                chosen[row.initial_row] = experiments.find(row.initial_row)
             chosen[row.name] = row
     return list(chosen.values())
 
 
-def base_of(row):
-    """The row whose weights an MSc row starts from."""
-    return experiments.find(row.name.replace("_msc_largefov", "_largefov"))
-
-
-def training_of(row, shared, weights_folder):
-    """The job that trains `row`; shared: fields that the jobs of all rows have in common."""
+def training_of(row, shared, root, weights_folder, **job):
+    """The Job that trains `row`; shared: options that all runs of the sweep have in common; job: fields of the Job."""
     weights = None
-    if row.msc:
-        weights = str(Job(name=base_of(row).name, step="train", **shared).folder / runs.FINAL)
+    if row.initial_row:
+        weights = os.path.join(root, row.initial_row, runs.FINAL)
     elif row.initial_weights:
         weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
-    return Job(name=row.name, step="train", weights=weights, **shared)
+    of_row = {name: getattr(row.solver, name) for name in ("max_iter", "batch_size", "iter_size")}
+    run = runs.RunOptions(experiment=row.name, weights=weights, **(of_row | shared))
+    return Job(step="train", root=root, run=run, **job)
 
 
 def stages_of(training, shards):
-    """The jobs of a row in stages, each for when those before it are done: training, predictions, CRF, scoring.
+    """The jobs of an experiment in stages, each for when those before it are done: training, predictions, CRF, scoring.
 
-    Raises UserError where the weights are missing that the row starts from.
+    Raises UserError where the weights are missing that it starts from.
     """
-    row = experiments.find(training.name)
-    if row.initial_weights and not row.msc and not os.path.exists(training.weights):
-        raise UserError(f"{training.weights}: no such file, from which {row.name} starts (tools/fetch_weights.py)")
+    row, weights = experiments.find(training.name), training.run.weights
+    if weights and not row.initial_row and not os.path.exists(weights):
+        raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py)")
     stages = [[training]]
     for step in ("predict", *([CRF] if training.crf else [])):
         stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
@@ -74,25 +70,25 @@ def stages_of(training, shards):
 def perform(text, *_after):
     """Runs a job, the JSON of a Job, in a process of its own; called on a worker, with the steps that come before it.
 
-    Raises RuntimeError with the step's own line of error, so that Dask tries again and then says it.
+    Raises UserError with the step's own line of error, so that Dask tries again and then says it.
     """
-    command = [sys.executable, "-m", "attscale.sweep.step", text, str(os.getpid())]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
-        raise RuntimeError(lines[-1] if lines else f"ended with status {done.returncode}")
+    processes.run("attscale.sweep.step", text)
 
 
-def submit(client, rows):
-    """Submits `stages_of` each of the rows, MSc's after their bases; {row's name: the future of its scoring}."""
+def submit(client, plans):
+    """Submits `stages_of` each of the experiments, after the one that it starts from, if that is among them.
+
+    Returns {experiment's name: the future of its scoring}.
+    """
     trained, scored = {}, {}
-    for stages in rows:
-        training = stages[0][0]
-        before = [trained[name] for name in trained if training.weights and f"/{name}/{runs.FINAL}" in training.weights]
+    for stages in plans:
+        name = stages[0][0].name
+        first = trained.get(experiments.find(name).initial_row)
+        before = [first] if first is not None else []
         for stage in stages:
             before = [_submit(client, job, *before) for job in stage]
-            trained.setdefault(training.name, before[0])
-        scored[training.name] = before[0]
+            trained.setdefault(name, before[0])
+        scored[name] = before[0]
     return scored
 
 
@@ -104,11 +100,11 @@ def _submit(client, job, *after):
 
 
 def status(row, root, crf=False):
-    """What the files say of a row: (state, detail), for the table that is shown while a sweep runs.
+    """What the files say of an experiment: (state, detail), for the table that is shown while a sweep runs.
 
     crf: it is done when it has been scored after the CRF as well.
     """
-    folder = Job(name=row.name, step="train", root=root, data="").folder
+    folder = Path(root, row.name)
     ends = [end(folder), end(folder / CRF)] if crf else [end(folder)]
     if None not in ends:
         return "done", ", with CRF ".join(ends)
@@ -121,7 +117,7 @@ def status(row, root, crf=False):
 
 
 def end(folder):
-    """What came of a finished row, or of its CRF: its score, or how many images await VOC's server; None before."""
+    """What came of a finished experiment, or of its CRF: a score, or how many images await the server; None before."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         return f"mean IOU {100 * json.loads((folder / EVALUATION).read_text())['mean_iou']:.2f}"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -132,8 +128,8 @@ def end(folder):
 def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patience=30.0, settle=_SETTLE):
     """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures.
 
-    A row whose result is not in its folder has failed, whatever became of its future. The table says when no worker has
-    offered a slot for `patience` seconds.
+    An experiment whose result is not in its folder has failed, whatever became of its future. The table says when no
+    worker has offered a slot for `patience` seconds.
     """
     shown, ended = None, None
     slots = _Slots(client, patience)
@@ -147,7 +143,7 @@ def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patienc
             if state in ("error", "cancelled") and found[name][0] != "done"
         }
         pending = "pending" in states.values()
-        # "lost" is a result of no interest that died with its worker, for the row's is in its folder
+        # "lost" is a result of no interest that died with its worker, for what counts is in its folder
         missing = [name for name in found if found[name][0] != "done" and name not in errors]
         if not pending:
             ended = ended or time.monotonic()

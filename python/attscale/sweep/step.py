@@ -15,107 +15,80 @@ from attscale.training import runs, supervise
 STEPS = ("train", "predict", "crf", "evaluate")
 EVALUATION = "evaluation.json"
 COMPLETE = "complete.json"  # in its place, for images whose ground truth VOC's server has
-CRF = "crf"  # folder of a row's label maps after the CRF, and of their scores
+CRF = "crf"  # folder of an experiment's label maps after the CRF, and of their scores
 
-#: What decides a run's outcome, and what only how it is computed, which no longer matters once it is finished: fields
-#: of runs.RunOptions, by the name that they go by here.
-_OUTCOME = {
-    **{"experiment": "experiment", "data": "--data", "weights": "weights", "max_iter": "--max-iter", "seed": "--seed"},
-    **{"batch_size": "batch_size", "iter_size": "iter_size"},
-}
-_MANNER = {"gpus": "GPU", "threads": "--threads", "snapshot_interval": "--snapshot-interval"}
+#: Options that say how a run is computed and kept, not what comes of it: they no longer matter once it is finished.
+_MANNER = {"gpus", "threads", "test_interval", "snapshot_interval", "keep", "log_interval"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """One step of one row: all paths absolute, the row's results below `root`/<name>."""
+    """One step of one experiment of a sweep, whose results are below `root`/<name>; all paths are absolute."""
 
-    name: str
     step: str  # one of STEPS
     root: str
-    data: str
-    weights: str | None = None
-    max_iter: int | None = None
-    snapshot_interval: int = 500
-    gpu: bool = False
-    threads: int | None = None
-    seed: int = 0
+    run: runs.RunOptions
     shard: int = 0  # of `shards` parts of the images to predict, or to put through the CRF
     shards: int = 1
-    crf: bool = False  # the row is also scored after the CRF, and so score maps are kept
+    crf: bool = False  # the experiment is also scored after the CRF, and so score maps are kept
     processes: int | None = None  # of the CRF; None: one a core
 
     @property
+    def name(self):
+        """The experiment's."""
+        return self.run.experiment
+
+    @property
     def folder(self):
-        """The row's run folder."""
+        """The experiment's run folder."""
         return Path(self.root, self.name)
 
 
 def main(argv):
-    processes.die_with_parent(int(argv[1]))
-    job = options.decode(Job, argv[0])
+    (text,) = processes.adopt(argv)
+    job = options.decode(Job, text)
     {"train": train, "predict": predict, "crf": crf, "evaluate": evaluate}[job.step](job)
 
 
-def run_options(job):
-    """The runs.RunOptions of the job's row."""
-    row = experiments.find(job.name)
-    return runs.RunOptions(
-        experiment=row.name,
-        data=job.data,
-        weights=job.weights,
-        seed=job.seed,
-        max_iter=job.max_iter or row.solver.max_iter,
-        batch_size=row.solver.batch_size,
-        iter_size=row.solver.iter_size,
-        gpus=(0,) if job.gpu else (),
-        threads=job.threads,
-        snapshot_interval=job.snapshot_interval,
-    )
-
-
 def check(job):
-    """Raises RunError where the row's folder holds a run that was begun with other options than the job's.
-
-    What a finished run was computed on, and how often it took a snapshot, makes no difference.
-    """
+    """Raises RunError where the experiment's folder holds a run that was begun with other options than the job's."""
     if not any((job.folder / name).exists() for name in (runs.RECORD, runs.FINAL, EVALUATION, COMPLETE)):
         return
-    there, asked = runs.load(job.folder), run_options(job)
+    there = runs.load(job.folder)
     finished = (job.folder / runs.FINAL).exists()
-    for field, name in (_OUTCOME if finished else _OUTCOME | _MANNER).items():
-        values = [getattr(options, field) for options in (there, asked)]
-        if values[0] != values[1]:
+    for field in dataclasses.fields(job.run):
+        before, now = getattr(there, field.name), getattr(job.run, field.name)
+        if before != now and not (finished and field.name in _MANNER):
             raise RunError(
-                f"{job.folder}: was begun with {name} {_word(values[0])}, not {_word(values[1])}; "
+                f"{job.folder}: was begun with --{field.name.replace('_', '-')} {_word(before)}, not {_word(now)}; "
                 "give what it was begun with, or choose another --out"
             )
 
 
 def _word(value):
-    return "none" if value in (None, ()) else value[0] if isinstance(value, tuple) else value
+    return "none" if value in (None, ()) else ",".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 def train(job):
-    """Trains, or continues to train, the row."""
+    """Trains, or continues to train, the experiment."""
     check(job)
     if (job.folder / runs.FINAL).exists():
         return
     if not (job.folder / runs.RECORD).exists():
-        runs.create(job.folder, run_options(job), sys.argv)
+        runs.create(job.folder, job.run, sys.argv)
     supervise.run(job.folder)
     if not (job.folder / runs.FINAL).exists():
         raise UserError(f"{job.folder}: stopped before it was finished")
 
 
 def predict(job):
-    """Predicts this shard of the split that the row is scored on."""
+    """Predicts this shard of the split that the experiment is scored on."""
     from attscale.inference import predictions
 
     row, _, split = _scored_on(job)
     weights = job.folder / runs.FINAL
     output = predictions.output(job.folder / split, row, weights, with_scores=job.crf)
-    predictor = predictions.predictor(row, weights, (0,) if job.gpu else (), job.threads)
+    predictor = predictions.predictor(row, weights, job.run.gpus, job.run.threads)
     predictions.predict(predictor, predictions.files(_images(job), oriented=False), output)
 
 
@@ -146,7 +119,7 @@ def _score(job, predictions, folder, *, crf):
     from attscale.scoring import evaluate
 
     row, dataset, split = _scored_on(job)
-    pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.data, split))
+    pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
     matrix = evaluate.evaluate_files(pairs, len(dataset.classes))
     report = {
         "experiment": row.name,
@@ -157,7 +130,7 @@ def _score(job, predictions, folder, *, crf):
         **evaluate.scores_of(matrix, dataset.classes),
     }
     write_text(folder / "evaluation.md", evaluate.markdown(report))
-    write_text(folder / EVALUATION, json.dumps(report, indent=1) + "\n")  # last: a row that has it is finished
+    write_text(folder / EVALUATION, json.dumps(report, indent=1) + "\n")  # last: an experiment that has it is finished
 
 
 def _complete(job, predictions, folder, *, crf):
@@ -176,11 +149,11 @@ def _images(job):
     from attscale.data import lists
 
     _, dataset, split = _scored_on(job)
-    return lists.read_images(dataset, job.data, split)[job.shard :: job.shards]
+    return lists.read_images(dataset, job.run.data, split)[job.shard :: job.shards]
 
 
 def _scored_on(job):
-    """Rows that were trained on val as well are for the test set, whose ground truth VOC's server has."""
+    """Experiments that were trained on val as well are for the test set, whose ground truth VOC's server has."""
     from attscale import datasets
 
     row = experiments.find(job.name)

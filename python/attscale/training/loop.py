@@ -86,9 +86,9 @@ def _begin(row, folder, training, stop, nccl_id):
     stop.check()
     if (folder / FINAL).exists():
         raise RunError(f"{folder / FINAL} exists: this run is finished")
-    if training.weights is None and row.initial_weights:
+    if training.weights is None and row.start:
         raise ExperimentError(
-            f"{row.name} starts from {row.initial_weights}: name such a file with --weights (without one every "
+            f"{row.name} starts from {row.start}: name such a file with --weights (without one every "
             "layer but the last would start at zero and stay there)"
         )
     dataset = datasets.find(row.dataset)
