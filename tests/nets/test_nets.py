@@ -1,4 +1,4 @@
-"""The nets as Caffe builds them: the rows' options, sizes, numbers of parameters, typed from the release's facts."""
+"""The nets as Caffe builds them: the rows' options, sizes, numbers of parameters, typed from docs/release.md."""
 
 import numpy as np
 import pytest

@@ -44,7 +44,7 @@ def _of(bi_w, bi_xy, bi_rgb):
     return CrfOptions(bi_w=bi_w, bi_xy=bi_xy, bi_rgb=bi_rgb)
 
 
-#: The release's, by model (original-release, Dense CRF).
+#: The release's, by model (docs/release.md, Dense CRF).
 PARAMETERS = {
     "DeepLab": _of(5, 50, 10),
     "MSc": _of(3, 95, 3),
@@ -176,7 +176,7 @@ def search(samples, classes, start, *, processes=None, progress=iter):
     """Cross-validates bi_w, bi_xy and bi_rgb, coarse to fine, with pos_w, pos_xy and iterations of `start`.
 
     samples: (image, score map, label map) paths. Returns (CrfOptions, mean IOU) of all settings tried, best first;
-    ties in the order of trying. The release did so on 100 random val images (original-release, Dense CRF).
+    ties in the order of trying. The release did so on 100 random val images (docs/release.md, Dense CRF).
     """
     coarse = [dict(zip(COARSE, values, strict=True)) for values in itertools.product(*COARSE.values())]
     tried = _score(samples, classes, [dataclasses.replace(start, **values) for values in coarse], processes, progress)

@@ -8,7 +8,7 @@ from attscale.errors import DataError, ExperimentError, UserError, WeightsError
 from attscale.inference import inventory
 from attscale.weights import caffemodel
 
-RELEASED_ON_VAL = "train2"  # the release's train2_* models were trained on trainval_aug (original-release, Traps)
+RELEASED_ON_VAL = "train2"  # the release's train2_* models were trained on trainval_aug (docs/release.md, Traps)
 KINDS = ("predictions", "crf")  # of inventories
 
 

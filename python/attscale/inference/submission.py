@@ -1,7 +1,7 @@
 """The archive that VOC's evaluation server takes, checked before it is written.
 
 results/VOC2012/Segmentation/<competition>_<split>_cls/<id>.png: indexed PNGs of the images' sizes, with VOC's colour
-map and class indices 0 to 20 (VOC 2012 development kit, "Results file format"; original-release, Protocol).
+map and class indices 0 to 20 (VOC 2012 development kit, "Results file format"; docs/release.md, Protocol).
 """
 
 import io

@@ -29,7 +29,7 @@ SOURCES = (
 )
 COUNTS = _SET.sizes
 LABELS = "pascal_person_part_gt"  # as in the authors' archive
-#: PASCAL-Part's names to those of the six (original-release, Protocol).
+#: PASCAL-Part's names to those of the six (docs/release.md, Protocol).
 MERGED = {
     "head": ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
     "torso": ("torso", "neck"),
