@@ -168,7 +168,7 @@ def forms(texts):
 def test_every_layer_of_the_nets_is_compared():
     """Needs no GPU: a layer that a net has in a form of its own is in the list of those that are compared."""
     listed = {key for key, _ in forms([*LAYERS.values(), DROPOUT, fed_by_seg_data(seg_data("data"))])}
-    paths = [path for kind in ("train", "deploy") for path in sorted(REPO.glob(f"prototxt/*/{kind}.prototxt"))]
+    paths = [path for kind in ("train", "deploy") for path in sorted(REPO.glob(f"prototxt/*/*/{kind}.prototxt"))]
     assert len(paths) > 100
     missing = {}
     for path in paths:
