@@ -26,7 +26,7 @@ def read_image(path, *, oriented=False):
     """An image file as (H, W, 3) uint8 BGR, as it is stored (so the fork reads it), or `oriented` by its EXIF tag.
 
     Grey, transparent and CMYK ones become BGR. Raises DataError, also for a JPEG that libjpeg finds cut or damaged
-    (not all damage shows: README), of which OpenCV gives an image all the same. Threads of a process take turns.
+    (not all damage shows: docs/data.md), of which OpenCV gives an image all the same. Threads of a process take turns.
     """
     data = _read_bytes(path, "image")
     flags = cv2.IMREAD_COLOR | (0 if oriented else cv2.IMREAD_IGNORE_ORIENTATION)
