@@ -21,10 +21,10 @@ def main(argv):
     row = experiments.find(arguments.name)
 
     from attscale import prototxt
-    from attscale.nets import assemble
+    from attscale.nets import geometry
     from attscale.weights import caffemodel, transplant
 
-    target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), assemble.scores_name(row))
+    target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), geometry.scores_name(row))
     layers, lines = transplant.transplant(
         arguments.released,
         target,

@@ -19,7 +19,7 @@ from attscale.data.images import read_image, read_label
 from attscale.data.loader import LoaderOptions
 from attscale.machine import device
 from attscale.machine.build import built_with
-from attscale.nets import assemble
+from attscale.nets import geometry
 from conftest import REPO, input_layer
 from helpers.gpu_cases import DROPOUT, LAYERS, fed_by_seg_data
 
@@ -265,7 +265,7 @@ def test_training_nets_at_321(name, other, photograph, tmp_path):
 def test_deploy_nets_at_513(name, other, tmp_path):
     text = text_format.MessageToString(prototxt.deploy_net(from_scratch(name)))
     found = compare(text, other, tmp_path, phase=caffe.TEST, backward=False)
-    assert found[assemble.output_name(experiments.find(name))].shape[2:] == (513, 513)
+    assert found[geometry.output_name(experiments.find(name))].shape[2:] == (513, 513)
 
 
 def test_one_solver_step(other, photograph, tmp_path):

@@ -5,18 +5,18 @@ import pytest
 from google.protobuf import text_format
 
 from attscale import experiments, prototxt
-from helpers.net_cases import caffe_net, narrow, with_inputs
+from helpers.net_cases import narrow, with_inputs
 
 CONVS = ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3"]
 
 
 @pytest.mark.parametrize("name", ["shapes_max3_esupv", "shapes_average2", "shapes_attention2", "shapes_largefov"])
-def test_every_merge_trains(tmp_path, name):
+def test_every_merge_trains(name):
     """Forward and backward run, and the gradient reaches the first layer."""
     import caffe
 
     message = with_inputs(prototxt.train_net(narrow(experiments.find(name))), 2, 97)
-    net = caffe_net(tmp_path, message, caffe.TRAIN)
+    net = prototxt.load(message, caffe.TRAIN)
     fill(net)
     net.forward()
     net.backward()
@@ -139,9 +139,9 @@ def test_shared_layers_receive_the_sum_over_the_losses(tmp_path):
     import caffe
 
     row = narrow(experiments.find("shapes_average3_esupv"))
-    share = caffe_net(tmp_path, same_scale_net(row), caffe.TRAIN)
+    share = prototxt.load(same_scale_net(row), caffe.TRAIN)
     single_row = narrow(experiments.find("shapes_largefov"))
-    single = caffe_net(tmp_path, with_inputs(prototxt.train_net(single_row), 2, 97), caffe.TRAIN)
+    single = prototxt.load(with_inputs(prototxt.train_net(single_row), 2, 97), caffe.TRAIN)
     for net in (share, single):
         fill(net)
     for name, blobs in single.params.items():
@@ -162,7 +162,7 @@ def test_shared_layers_receive_the_sum_over_the_scales(tmp_path):
     import caffe
 
     row = narrow(experiments.find("shapes_attention3_esupv"))
-    share = caffe_net(tmp_path, with_inputs(prototxt.train_net(row), 2, 97), caffe.TRAIN)
+    share = prototxt.load(with_inputs(prototxt.train_net(row), 2, 97), caffe.TRAIN)
     fill(share)
     share.params["fc8_shapes"][0].data[...] *= 20
     share.forward()
@@ -171,7 +171,7 @@ def test_shared_layers_receive_the_sum_over_the_scales(tmp_path):
     for suffix, size in (("", 97), ("_res075", 73), ("_res05", 49)):
         message = prototxt.deploy_net(narrow(experiments.find("shapes_largefov")), size)
         message.force_backward = True
-        single = caffe_net(tmp_path, message, caffe.TRAIN)
+        single = prototxt.load(message, caffe.TRAIN)
         single.blobs["data"].reshape(2, 3, size, size)
         single.reshape()
         for name, blobs in single.params.items():

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from attscale import experiments, prototxt
 from attscale.errors import WeightsError
-from attscale.nets import assemble
+from attscale.nets import geometry
 from attscale.weights import caffemodel, load, transplant
 from attscale.weights.caffemodel import Layer
 from conftest import one_line_error
@@ -235,7 +235,7 @@ def attention():
         name: Layer(name, "Convolution", tuple(blob.data.copy() for blob in blobs))
         for name, blobs in net.params.items()
     }
-    return transplant.Target.of(net, assemble.scores_name(row)), layers
+    return transplant.Target.of(net, geometry.scores_name(row)), layers
 
 
 def refused(path, layers, target, said, **options):

@@ -153,11 +153,11 @@ def _inference(row, task):
     import numpy as np
 
     from attscale import prototxt
-    from attscale.nets import assemble
+    from attscale.nets import geometry
 
     net = prototxt.load(prototxt.deploy_net(row))
     net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size))
-    read = net.blobs[assemble.output_name(row)]
+    read = net.blobs[geometry.output_name(row)]
 
     def image():
         net.forward()

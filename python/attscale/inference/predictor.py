@@ -6,7 +6,7 @@ from attscale import prototxt
 from attscale.data import transforms
 from attscale.errors import UserError
 from attscale.machine import limits
-from attscale.nets import assemble, geometry
+from attscale.nets import geometry
 from attscale.ops.interp import interp
 from attscale.weights import load
 
@@ -20,8 +20,7 @@ class Predictor:
     def __init__(self, row, weights_path=None, *, share_with=None):
         """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
         self.row = row
-        self._message = prototxt.deploy_net(row)
-        self.net = prototxt.load(self._message)
+        self.net = prototxt.load(prototxt.deploy_net(row))
         if share_with is not None:
             self.net.share_with(share_with)
         else:
@@ -30,7 +29,7 @@ class Predictor:
     @property
     def classes(self):
         """How many classes the net tells apart."""
-        return self.net.blobs[assemble.output_name(self.row)].data.shape[1]
+        return self.net.blobs[geometry.output_name(self.row)].data.shape[1]
 
     def forward(self, *images, names=()):
         """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
@@ -54,9 +53,9 @@ class Predictor:
 
     def _check(self, shape, images, names):
         """Raises UserError where the net would be too large: Caffe would end the process."""
-        if words := limits.excess(self._message, shape):
+        if words := limits.excess(self.row, shape[0], *shape[2:]):
             said = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
-            fits = limits.largest_side(self._message)
+            fits = limits.largest_side(self.row)
             raise UserError(
                 f"{', '.join(map(str, names)) or 'image'}: {said} pixels are too large for {self.row.name}: padded to "
                 f"{shape[3]}x{shape[2]}, {words}; {fits}x{fits} would fit"
@@ -64,7 +63,7 @@ class Predictor:
 
     def scores(self, number=0):
         """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
-        return self._crop(self.net.blobs[assemble.output_name(self.row)].data[number], number)
+        return self._crop(self.net.blobs[geometry.output_name(self.row)].data[number], number)
 
     def labels(self, number=0):
         """The predicted class indices of an image, (H, W) uint8."""
@@ -100,7 +99,7 @@ class Predictor:
 
     def _branch_scores(self, number):
         for scale in self.row.scales:
-            name = assemble.scores_name(self.row, scale)
+            name = geometry.scores_name(self.row, scale)
             blob = self.net.blobs[name if scale == geometry.FINEST else f"{name}_interp"].data
             yield scale, self._upsample(blob, number)
 

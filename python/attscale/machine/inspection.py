@@ -56,10 +56,10 @@ def inspect(row, size=None):
     size = size or row.crop_size
     if size < 33 or size % 32 != 1:
         raise ExperimentError(f"the size is {size}, expected 32k + 1 and at least 33, where the scales line up")
-    message = prototxt.deploy_net(row, size)
-    if words := limits.excess(message):
-        fits = limits.largest_side(message)
+    if words := limits.excess(row, 1, size, size):
+        fits = limits.largest_side(row)
         raise ExperimentError(f"the size is {size}: {words}; for {row.name} {fits} is the largest")
+    message = prototxt.deploy_net(row, size)
     net = prototxt.load(message)
     owners = owners_of(net)
     result = []
