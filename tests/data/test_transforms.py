@@ -67,7 +67,7 @@ def test_scale_factors():
 def test_scaled_sizes_are_truncated_and_labels_stay_classes():
     image, label = np.zeros((33, 47, 3), np.uint8), np.full((33, 47), 7, np.uint8)
     label[:, ::2] = 3
-    image, label = transforms.random_scale(image, label, 0.75)
+    image, label = transforms.scaled(image, 0.75), transforms.scaled_label(label, 0.75)
     assert image.shape == (24, 35, 3)  # 24.75 and 35.25
     assert label.shape == (24, 35)
     assert set(np.unique(label)) == {3, 7}
@@ -111,13 +111,13 @@ def plain_scale(image, label, factor):
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.75, 1.4, 2.0])
-def test_random_scale_pixel_by_pixel(factor):
+def test_scaling_pixel_by_pixel(factor):
     rng = np.random.default_rng(1)
     image, label = rng.integers(0, 256, (23, 31, 3), np.uint8), rng.integers(0, 21, (23, 31), np.uint8)
     expected, expected_label = plain_scale(image, label, factor)
-    scaled, scaled_label = transforms.random_scale(image, label, factor)
+    scaled = transforms.scaled(image, factor)
     assert scaled.shape == expected.shape
-    assert np.array_equal(scaled_label, expected_label)
+    assert np.array_equal(transforms.scaled_label(label, factor), expected_label)
     np.testing.assert_allclose(scaled, expected, atol=1)  # OpenCV weighs in 11 bits and rounds twice
 
 

@@ -156,7 +156,6 @@ def test_bad_lists(mini, tool):
     for text, said in (
         ("", "the list is empty"),
         ("/JPEGImages/0.jpg\n", "train.txt:1: '/JPEGImages/0.jpg': expected an image and a label map"),
-        ("/../../x.jpg /SegmentationClass/0.png\n", "paths stay below"),
         ("/JPEGImages/0.jpg /SegmentationClass/99.png\n", "99.png, which does not exist"),
     ):
         path.write_text(text)

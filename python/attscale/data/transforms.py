@@ -6,20 +6,28 @@
 import cv2
 import numpy as np
 
+from attscale.datasets import IGNORE
+
 #: BGR mean of the original release, in grey levels.
 MEAN = (104.008, 116.669, 122.675)
-IGNORE = 255
 
 
-def random_scale(image, label, factor):
-    """Scales image (linear) and label (nearest) by `factor`; sizes are truncated (v2 fork)."""
+def scaled(image, factor):
+    """The image (H, W, 3) scaled by `factor`, linearly; sizes are truncated (v2 fork)."""
+    return _resized(image, factor, cv2.INTER_LINEAR)
+
+
+def scaled_label(label, factor):
+    """The label map (H, W) scaled by `factor` to the same size as its image; each pixel is the nearest's class."""
+    return _resized(label, factor, cv2.INTER_NEAREST)
+
+
+def _resized(array, factor, interpolation):
     if factor == 1:
-        return image, label
-    size = tuple(max(1, int(n * factor)) for n in (image.shape[1], image.shape[0]))
-    return (
-        cv2.resize(image, size, interpolation=cv2.INTER_LINEAR),
-        cv2.resize(label, size, interpolation=cv2.INTER_NEAREST),
-    )
+        return array
+    height, width = array.shape[:2]
+    size = max(1, int(width * factor)), max(1, int(height * factor))
+    return cv2.resize(array, size, interpolation=interpolation)
 
 
 def draw_scale(rng, scales, scale_range):

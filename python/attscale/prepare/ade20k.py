@@ -9,7 +9,7 @@ import numpy as np
 from attscale import datasets
 from attscale.data.images import check_label, decode_label, write_index
 from attscale.data.lists import list_text
-from attscale.data.transforms import IGNORE
+from attscale.datasets import IGNORE
 from attscale.errors import DataError
 from attscale.files import write_bytes
 from attscale.prepare import archives, splits

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from attscale import datasets
 from attscale.data.images import write_label
 from attscale.data.lists import list_text
-from attscale.data.transforms import IGNORE
+from attscale.datasets import IGNORE
 from attscale.errors import DataError
 from attscale.files import write_bytes, write_text
 from attscale.prepare import archives, splits
