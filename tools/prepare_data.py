@@ -4,6 +4,7 @@
 An interrupted run is continued by the same command; what is there already is kept.
 """
 
+from functools import partial
 from pathlib import Path
 
 from attscale import cli
@@ -40,7 +41,7 @@ def main(argv):
         if arguments.dataset == "coco":
             options |= {"full": arguments.full, "seed": arguments.seed}
         say = tqdm.write
-        bar = lambda name: lambda pairs: tqdm(pairs, unit="pair", desc=f"checking {name}")  # noqa: E731
+        bar = lambda name: partial(tqdm, unit="pair", desc=f"checking {name}")  # noqa: E731
         lists = sets.make(arguments.dataset, root, arguments.archives, say=say, progress=bar, **options)
         print(f"{root}: {', '.join(f'{name} {count}' for name, count in lists.items())}")
 
@@ -65,18 +66,10 @@ def verify(root, dataset):
     from tqdm import tqdm
 
     from attscale.data import verify
-    from attscale.data.lists import read_list
 
-    paths = {name: split.list for name, split in dataset.splits.items() if name != "test"}
-    found = {name: path for name, path in paths.items() if (root / path).exists()}
-    if not found:
-        raise UserError(f"{root}: has none of the lists {', '.join(paths.values())}; prepare the set first")
     faults = 0
-    for name, path in found.items():
-        pairs = read_list(root, path)
-        report = verify.check(pairs, len(dataset.classes), lambda p, name=name: tqdm(p, unit="pair", desc=name))
-        print(f"{root / path}: {report.pairs} pairs")
-        print("\n".join(verify.table(report, dataset.classes)))
+    for path, report in verify.check_lists(root, dataset, lambda name: partial(tqdm, unit="pair", desc=name)):
+        print(f"{path}: {report.pairs} pairs", *verify.table(report, dataset.classes), sep="\n")
         faults += len(report.faults)
     if faults:
         raise UserError(f"{root}: {faults} faulty pairs")
