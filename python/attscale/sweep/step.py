@@ -10,11 +10,11 @@ from pathlib import Path
 
 from attscale import cli, experiments, options, processes
 from attscale.errors import DataError, RunError, UserError
+from attscale.results.evaluations import EVALUATION, Evaluation
 from attscale.training import runs, supervise
 
 STEPS = ("train", "predict", "crf", "evaluate")
-EVALUATION = "evaluation.json"
-COMPLETE = "complete.json"  # in its place, for images whose ground truth VOC's server has
+COMPLETE = "complete.json"  # in place of an evaluation, for images whose ground truth VOC's server has
 CRF = "crf"  # folder of an experiment's label maps after the CRF, and of their scores
 
 #: Options that say how a run is computed and kept, not what comes of it: they no longer matter once it is finished.
@@ -115,22 +115,12 @@ def evaluate(job):
 
 def _score(job, predictions, folder, *, crf):
     from attscale.data import lists
-    from attscale.files import write_text
     from attscale.scoring import evaluate
 
     row, dataset, split = _scored_on(job)
     pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
-    matrix = evaluate.evaluate_files(pairs, len(dataset.classes))
-    report = {
-        "experiment": row.name,
-        "split": split,
-        "weights": str(job.folder / runs.FINAL),
-        "images": len(pairs),
-        "crf": crf,
-        **evaluate.scores_of(matrix, dataset.classes),
-    }
-    write_text(folder / "evaluation.md", evaluate.markdown(report))
-    write_text(folder / EVALUATION, json.dumps(report, indent=1) + "\n")  # last: an experiment that has it is finished
+    tally = evaluate.evaluate_files(pairs, len(dataset.classes))
+    Evaluation.of(row, tally, split=split, crf=crf, weights=str(job.folder / runs.FINAL)).write(folder)
 
 
 def _complete(job, predictions, folder, *, crf):
