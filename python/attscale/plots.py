@@ -60,7 +60,7 @@ def frame(image, label, weights):
 
 
 def attention_by_size(path, table, scales):
-    """Mean weight of each scale by object size; `table` is that of `attscale.scoring.evaluate.by_size`."""
+    """Mean weight of each scale by object size; `table`: rows (from, to, how many, weights) in pixels."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     centres = [np.sqrt(low * high) for low, high, _, _ in table]
     for s, scale in enumerate(scales):
@@ -76,7 +76,7 @@ def attention_by_size(path, table, scales):
 
 
 def losses(path, log):
-    """The loss of each head over the iterations; `log` is that of `attscale.training.loop.read_log`."""
+    """The loss of each head over the iterations; `log`: records with "iteration" and "losses", by head."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for head in log[0]["losses"]:
         axis.plot([record["iteration"] for record in log], [record["losses"][head] for record in log], label=head)
