@@ -54,7 +54,7 @@ def frame(image, label, weights):
     """A video's frame (H, W x (2 + S), 3) BGR: the image, the label map laid over it, and each scale's weight map."""
     colours = np.ascontiguousarray(voc_palette()[label][..., ::-1])
     panels = [image, np.where((label > 0)[..., None], image // 2 + colours // 2, image)]
-    table = (plt.get_cmap("viridis")(np.arange(256))[:, 2::-1] * 255).astype(np.uint8)  # BGR
+    table = plt.get_cmap("viridis")(np.arange(256), bytes=True)[:, 2::-1]  # BGR
     panels += [table[np.rint(255 * weight).astype(np.uint8)] for weight in (weights if weights is not None else ())]
     return np.concatenate(panels, axis=1).astype(np.uint8)
 
