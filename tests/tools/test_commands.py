@@ -11,10 +11,10 @@ import pytest
 
 from attscale import experiments
 from attscale.errors import WeightsError
-from attscale.training import loop
 from attscale.weights import caffemodel
 from conftest import one_line_error
 from helpers.spoilers import SPOILERS
+from helpers.training_runs import train_row
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,7 @@ def names(path):
 def test_a_run_keeps_weights_log_and_what_ran(trained):
     run = trained / "runs/r"
     assert sorted(path.name for path in run.iterdir()) == [
+        "caffe.json",
         "console.log",
         "deploy.prototxt",
         "final.caffemodel",
@@ -176,10 +177,6 @@ def test_weights_that_do_not_fit(trained, tool, tmp_path):
     one_line_error(tool("evaluate", "shapes", "--weights", "cut.caffemodel", *data), "cut short")
 
 
-def train(row, folder, mini, **training):
-    return loop.train(row, folder, loop.Training(data=str(mini.parent), **training))
-
-
 def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_path):
     """MSc's frozen trunk must come with its classifier: random weights in frozen layers would stay random."""
 
@@ -189,16 +186,16 @@ def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_pat
         solver = dataclasses.replace(row.solver, max_iter=1, batch_size=1, iter_size=1)
         return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=33, solver=solver)
 
-    first = train(narrow("voc12_largefov_nopool5a"), tmp_path / "first", mini)
+    first = train_row(narrow("voc12_largefov_nopool5a"), tmp_path / "first", mini)
     second = narrow("voc12_msc_largefov")
-    final = train(second, tmp_path / "second", mini, weights=str(first))
+    final = train_row(second, tmp_path / "second", mini, weights=str(first))
     assert names(final) > names(first)
     headless = tmp_path / "headless.caffemodel"
     message = caffe.proto.caffe_pb2.NetParameter.FromString(first.read_bytes())
     message.layer.remove(next(layer for layer in message.layer if layer.name == "fc8_shapes"))
     headless.write_bytes(message.SerializeToString())
     with pytest.raises(WeightsError, match="has no weights for fc8_shapes, which shapes_msc_largefov does not learn"):
-        train(second, tmp_path / "third", mini, weights=str(headless))
+        train_row(second, tmp_path / "third", mini, weights=str(headless))
 
 
 def test_folders_that_cannot_be_written(trained, tool, tmp_path):
