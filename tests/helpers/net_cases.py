@@ -3,9 +3,11 @@
 import dataclasses
 from fractions import Fraction
 
+import caffe
 import pytest
+from google.protobuf import text_format
 
-from attscale import experiments
+from attscale import experiments, prototxt
 
 KINDS = [
     "voc12_largefov",
@@ -34,6 +36,17 @@ def with_inputs(message, batch, size):
         layer.input_param.shape.add(dim=[batch, channels, size, size])
         message.layer.insert(0, layer)
     return message
+
+
+def solver_on(folder, row, message, **changes):
+    """The row's solver, but for some fields, on the net `message`; its files are in `folder`."""
+    net_path, path = folder / "train.prototxt", folder / "solver.prototxt"
+    net_path.write_text(text_format.MessageToString(message))
+    solver = prototxt.solver(row)
+    for name, value in {"net": str(net_path), "snapshot_prefix": str(folder / "s"), **changes}.items():
+        setattr(solver, name, value)
+    path.write_text(text_format.MessageToString(solver))
+    return caffe.get_solver(str(path))
 
 
 def narrow(row):

@@ -20,8 +20,9 @@ from attscale.data.loader import LoaderOptions
 from attscale.machine import device
 from attscale.machine.build import built_with
 from attscale.nets import geometry
-from conftest import REPO, input_layer
+from conftest import REPO
 from helpers.gpu_cases import DROPOUT, LAYERS, fed_by_seg_data
+from helpers.net_cases import solver_on, with_inputs
 
 TOLERANCE = 1e-3  # of the largest value
 #: Of the gradient's norm, in nets as a whole: where two values are as good as equal, rounding decides which of them a
@@ -234,13 +235,6 @@ def from_scratch(name, dropout=0.5):
     return dataclasses.replace(row, trunk=trunk, pretraining=None)
 
 
-def with_inputs(message, batch, crop):
-    """The text of a training net that is fed by hand."""
-    del message.layer[0]
-    inputs = input_layer("data", (batch, 3, crop, crop)) + input_layer("label", (batch, 1, crop, crop))
-    return inputs + text_format.MessageToString(message)
-
-
 NETS = [
     "voc12_largefov",
     "voc12_msc_largefov",
@@ -254,7 +248,7 @@ NETS = [
 @pytest.mark.parametrize("name", NETS)
 def test_training_nets_at_321(name, other, photograph, tmp_path):
     """Forward and backward, with dropout at rest, whose draws differ between devices."""
-    text = with_inputs(prototxt.train_net(from_scratch(name)), 1, 321)
+    text = text_format.MessageToString(with_inputs(prototxt.train_net(from_scratch(name)), 1, 321))
     found = compare(text, other, tmp_path, phase=caffe.TEST, feed=photograph, same_gradients=close_in_norm)
     losses = [float(values) for values in found.values() if not values.shape]
     assert all(0 < loss < 1000 for loss in losses)
@@ -271,14 +265,10 @@ def test_deploy_nets_at_513(name, other, tmp_path):
 def test_one_solver_step(other, photograph, tmp_path):
     """Of the attention net at 321: what each device takes off its weights is what it found, and the same on both."""
     row = from_scratch("voc12_attention3_esupv", dropout=0.0)
-    (tmp_path / "train.prototxt").write_text(with_inputs(prototxt.train_net(row), 1, 321))
-    message = prototxt.solver(row)
-    message.net, message.random_seed = str(tmp_path / "train.prototxt"), 3
-    (tmp_path / "solver.prototxt").write_text(text_format.MessageToString(message))
 
     def stepped(where, start=None):
         with on(where):
-            solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+            solver = solver_on(tmp_path, row, with_inputs(prototxt.train_net(row), 1, 321), random_seed=3)
             if start is None:
                 solver.net.save(str(tmp_path / "w.caffemodel"))
             else:

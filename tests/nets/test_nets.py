@@ -1,7 +1,9 @@
 """The nets as Caffe builds them: the rows' options, sizes, numbers of parameters, typed from docs/release.md."""
 
+import caffe
 import numpy as np
 import pytest
+from caffe import layers as L
 
 from attscale import experiments, prototxt
 from attscale.nets import geometry
@@ -62,9 +64,7 @@ def test_without_extra_supervision_there_is_one_loss():
 
 @pytest.mark.parametrize(("size", "expected"), [(321, (41, 31, 21)), (513, (65, 49, 33))])
 def test_sizes_line_up_at_full_width(size, expected):
-    import caffe
-
-    net = prototxt.load(prototxt.deploy_net(experiments.find("voc"), size), caffe.TEST)
+    net = prototxt.load(prototxt.deploy_net(experiments.find("voc"), size))
     names = ("fc8_voc12", "fc8_voc12_res075", "fc8_voc12_res05")
     assert tuple(net.blobs[name].data.shape[2] for name in names) == expected
     assert net.blobs["fc8_voc12_res075_interp"].data.shape == net.blobs["fc8_voc12"].data.shape
@@ -87,9 +87,7 @@ ATTENTION = 3072 * 9 * 512 + 512 + 512 * 3 + 3
     [("largefov", LARGEFOV), ("msc_largefov", LARGEFOV + MSC), ("attention3_esupv", LARGEFOV + ATTENTION)],
 )
 def test_parameter_count_at_full_width(name, count):
-    import caffe
-
-    net = prototxt.load(prototxt.deploy_net(experiments.find(f"voc12_{name}"), 33), caffe.TEST)
+    net = prototxt.load(prototxt.deploy_net(experiments.find(f"voc12_{name}"), 33))
     blobs = {blob.data.ctypes.data: blob.data.size for blobs in net.params.values() for blob in blobs}  # shared: once
     assert sum(blobs.values()) == count
 
@@ -97,8 +95,6 @@ def test_parameter_count_at_full_width(name, count):
 @pytest.mark.parametrize("name", EACH_KIND)
 def test_every_net_loads_at_full_width_and_size(name):
     """The training net at its crop and the deploy net at its test size, and the sizes of the branches' scores."""
-    import caffe
-
     row = experiments.find(name)
     expected = {
         193: {"": 25, "_res075": 19, "_res05": 13},
@@ -118,9 +114,6 @@ def test_every_net_loads_at_full_width_and_size(name):
 
 
 def test_a_taken_layer_name_is_refused():
-    import caffe
-    from caffe import layers as L
-
     branch = Branch(caffe.NetSpec())
     top = branch.add("data", L.Input(shape={"dim": [1]}))
     with pytest.raises(ValueError, match="'data' is already defined"):

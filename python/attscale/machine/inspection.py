@@ -113,19 +113,13 @@ def total(layers):
 
 
 def draw(row, path):
-    """Caffe's own picture of the training net, as PNG. Raises UserError where pydot or Graphviz is missing or fails."""
-    try:
-        import caffe.draw  # needs pydot, which nothing else does
-    except ModuleNotFoundError as error:
-        if error.name != "pydot":
-            raise
-        raise UserError("the Python package pydot is not installed: pip install pydot") from None
+    """Caffe's own picture of the training net, as PNG. Raises UserError where Graphviz is missing."""
+    import caffe.draw  # with pydot, which nothing else needs
+
     try:
         picture = caffe.draw.draw_net(prototxt.train_net(row), "TB", "png")
     except FileNotFoundError:
         raise UserError("the program `dot` is not installed: apt-get install graphviz") from None
-    except AssertionError as error:  # how pydot reports that `dot` ended with an error
-        raise UserError(f"Graphviz cannot draw this net: {error}") from None
     write_bytes(path, picture)
 
 
