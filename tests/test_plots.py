@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from attscale import plots
+from helpers.pictures import pixels
 
 VIRIDIS = [(84, 1, 68), (36, 231, 253)]  # BGR of its ends
-
-
-def pixels(path, colour):
-    """How many pixels of a picture have a colour, BGR, but for what a picture's scaling does to it."""
-    image = cv2.imread(str(path)).astype(int)
-    return int((np.abs(image - colour).max(axis=-1) <= 3).sum())
 
 
 def test_a_sheet_shows_image_label_maps_and_weights(tmp_path):

@@ -26,7 +26,7 @@ def main(argv):
 
     target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), geometry.scores_name(row))
     layers, lines = transplant.transplant(
-        arguments.released,
+        caffemodel.read(arguments.released),
         target,
         rename_classifier=arguments.rename_classifier,
         fresh_classifier=arguments.fresh_classifier,

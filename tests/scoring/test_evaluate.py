@@ -14,12 +14,7 @@ from attscale.errors import DataError
 from attscale.results import evaluations
 from attscale.scoring import evaluate
 from conftest import one_line_error
-from helpers.predictions import run, untrained
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return untrained(tmp_path_factory.mktemp("home"))
+from helpers.predictions import run
 
 
 class Left:
@@ -133,24 +128,24 @@ def test_a_folder_without_pngs(tmp_path):
         evaluate.pair_up("pred", tmp_path / "nowhere")
 
 
-def test_predictions_of_a_split(home, tool, tmp_path):
+def test_predictions_of_a_split(untrained, tool, tmp_path):
     """Scored from disk as from the net itself."""
-    run(tool, home, "--out", "p")
-    scored = [("--weights", home / "shapes.caffemodel"), ("--predictions", "p")]
+    run(tool, untrained, "--out", "p")
+    scored = [("--weights", untrained / "shapes.caffemodel"), ("--predictions", "p")]
     for arguments, out in zip(scored, "ab", strict=True):
-        done = tool("evaluate", "shapes", *arguments, "--data", home / "data", "--out", out)
+        done = tool("evaluate", "shapes", *arguments, "--data", untrained / "data", "--out", out)
         assert done.returncode == 0, done.stderr
     one, two = (evaluations.read(tmp_path / out / "evaluation.json") for out in "ab")
     assert one.matrix == two.matrix
-    assert (one.split, one.weights, one.predictions) == ("val", str(home / "shapes.caffemodel"), None)
+    assert (one.split, one.weights, one.predictions) == ("val", str(untrained / "shapes.caffemodel"), None)
     assert (two.split, two.weights, two.predictions) == ("val", None, "p")
     assert not one.although_seen
 
 
-def test_what_was_trained_on_is_scored_on_request_alone_and_marked(home, tool, tmp_path):
+def test_what_was_trained_on_is_scored_on_request_alone_and_marked(untrained, tool, tmp_path):
     """The row's own list, and a release's name, which stays with its weights and with what they predict."""
-    data = ("--data", home / "data")
-    weights = home / "shapes.caffemodel"
+    data = ("--data", untrained / "data")
+    weights = untrained / "shapes.caffemodel"
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train")
     one_line_error(done, "trained on train, which has 1 of the images of train")
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train", "--although-seen")

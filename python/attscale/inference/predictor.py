@@ -17,14 +17,14 @@ class Predictor:
     Questions about the last images, `scores` and the rest, take the image's number among them.
     """
 
-    def __init__(self, row, weights_path=None, *, share_with=None):
-        """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
+    def __init__(self, row, weights=None, *, share_with=None):
+        """A Caffemodel's weights, or those of a training net of the same row, whose every step is then seen here."""
         self.row = row
         self.net = prototxt.load(prototxt.deploy_net(row))
         if share_with is not None:
             self.net.share_with(share_with)
         else:
-            load.load(self.net, weights_path, complete=True)
+            load.load(self.net, weights, complete=True)
 
     @property
     def classes(self):
@@ -119,15 +119,14 @@ def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"
     Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
     Raises UserError for an image that is too large, by its `name`.
     """
-    height, width = image.shape[:2]
-    total = None
+    total = np.float32(0)
     for scale in scales:
-        resized, _ = transforms.random_scale(image, np.zeros((height, width), np.uint8), scale)
+        resized = transforms.scaled(image, scale)
         for mirrored in (False, True) if flip else (False,):
             predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized, names=[name])
             scores = predictor.scores()
             scores = scores[..., ::-1] if mirrored else scores
-            if scores.shape[1:] != (height, width):
-                scores = interp(np.ascontiguousarray(scores)[None], height, width)[0]
-            total = scores.copy() if total is None else total + scores
+            if scores.shape[1:] != image.shape[:2]:
+                scores = interp(np.ascontiguousarray(scores)[None], *image.shape[:2])[0]
+            total = total + scores
     return total / (len(scales) * (2 if flip else 1))

@@ -83,25 +83,21 @@ def train(job):
 
 def predict(job):
     """Predicts this shard of the split that the experiment is scored on."""
-    from attscale.inference import predictions
+    from attscale.inference import predictions, sources
 
     row, _, split = _scored_on(job)
-    weights = job.folder / runs.FINAL
-    output = predictions.output(job.folder / split, row, weights, with_scores=job.crf)
-    predictor = predictions.predictor(row, weights, job.run.gpus, job.run.threads)
-    predictions.predict(predictor, predictions.files(_images(job), oriented=False), output)
+    images, options = sources.files(_images(job), oriented=False), predictions.Options(scores=job.crf)
+    on = {"gpus": job.run.gpus, "threads": job.run.threads}
+    predictions.predict(row, job.folder / runs.FINAL, images, job.folder / split, options, **on)
 
 
 def crf(job):
     """Puts this shard of the predictions through the CRF, as tools/crf.py does."""
-    from attscale.inference import crf, predictions, scores
+    from attscale.inference import crf
 
-    row, dataset, split = _scored_on(job)
-    folder = job.folder / split
-    pairs = [(image, scores.name(folder / "scores", image)) for image in _images(job)]
-    made_by = predictions.record_of_scores(folder, row)
-    setting = crf.PARAMETERS[crf.model_of(row)]
-    crf.run(pairs, job.folder / CRF, len(dataset.classes), setting, made_by=made_by, processes=job.processes)
+    row, _, split = _scored_on(job)
+    score_folder, options = job.folder / split / "scores", crf.PARAMETERS[crf.model_of(row)]
+    crf.refine(row, _images(job), score_folder, job.folder / CRF, options, processes=job.processes)
 
 
 def evaluate(job):
