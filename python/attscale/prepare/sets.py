@@ -1,5 +1,6 @@
 """Any of the real sets, from archives to lists: prepared, checked pair by pair, and only then listed."""
 
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,8 +30,7 @@ def demand(dataset, split, data_root):
         return
     if root.exists() or dataset.name != "shapes":
         raise DataError(f"{root / dataset.list_of(split)}: no such list file: {how_to(dataset.name)}")
-    bar = lambda numbers: tqdm(numbers, unit="image", desc="making shapes")  # noqa: E731
-    shapes.make(root, progress=bar, seed=0, **dataset.sizes)
+    shapes.make(root, progress=partial(tqdm, unit="image", desc="making shapes"), seed=0, **dataset.sizes)
 
 
 def make(name, root, folder, *, any_count=False, say=print, progress=lambda name: iter, **options):
