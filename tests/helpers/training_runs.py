@@ -8,6 +8,8 @@ import sys
 import time
 from fractions import Fraction
 
+import threadpoolctl
+
 from attscale import experiments
 from attscale.training import journal, loop, runs
 from attscale.weights import caffemodel
@@ -97,5 +99,6 @@ def narrow(**changes):
 
 
 def train_row(row, folder, mini, **options):
-    """Trains the row in this process; what it returns."""
-    return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))
+    """Trains the row in this process, on one core, which is what suits narrow nets; returns the final weights' path."""
+    with threadpoolctl.threadpool_limits(1):
+        return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))
