@@ -8,6 +8,7 @@ import sys
 import time
 from fractions import Fraction
 
+import pytest
 import threadpoolctl
 
 from attscale import experiments
@@ -65,6 +66,19 @@ def wait_for(condition, seconds=60):
 
 def taken(run):
     return sorted(path.name for path in (run / runs.SNAPSHOTS).glob("iter_*"))
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of `size` bytes in the new folder `folder`. Skips the test where none can be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def processes_of(folder, module="attscale.training.trainer"):
