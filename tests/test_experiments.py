@@ -52,7 +52,69 @@ def test_the_rest_of_the_tables():
     design = [row for row in experiments.EXPERIMENTS.values() for c in row.cells if c.table == 1 and c.value is None]
     assert len(design) == 7  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales: words, not numbers
     cells = [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells]
-    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7
+    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7 + 8  # table 2: seven parts and their average
+
+
+def test_every_cell_that_is_not_another_groups_has_an_experiment():
+    """Table 4's seven lines of other people, as printed, and the other paper's are the only ones without."""
+    ours = {cell for row in experiments.EXPERIMENTS.values() for cell in row.cells}
+    without = [cell for cell in paper.cells() if cell.paper == paper.SCALE and cell not in ours]
+    assert [(cell.table, cell.value) for cell in without] == [
+        (4, value) for value in (69.6, 69.8, 74.7, 75.2, 77.5, 77.8, 76.3)
+    ]
+
+
+def test_every_start_is_a_known_file_or_another_experiment():
+    files = {"vgg16_20M.caffemodel", "vgg16_20M_coco.caffemodel", "DeepLab_Attention_COCO_init.caffemodel"}
+    for row in experiments.EXPERIMENTS.values():
+        for other in filter(None, (row.initial_row, row.stage, row.baseline)):
+            assert other in experiments.EXPERIMENTS, row.name
+        assert row.initial_row is None or row.initial_weights is None
+        assert row.initial_weights in files or row.initial_row or row.pretraining is None
+
+
+def test_every_baseline_has_a_twin_that_differs_in_nothing_but_scales():
+    """Of tables 1, 3, 5, 6 and 7 on val, and of table 4's two: without pool5a, as the nets with several scales."""
+    for prefix in ("voc10_part", "voc12", "voc12_coco", "coco"):
+        for suffix in ("", "_trainval_aug") if prefix.startswith("voc12") else ("",):
+            single = experiments.find(f"{prefix}_largefov_nopool5a{suffix}")
+            several = experiments.find(f"{prefix}_attention3_esupv{suffix}")
+            same = {"scales": several.scales, "merge": "attention", "extra_supervision": True, "cells": several.cells}
+            assert dataclasses.replace(single, **same) == several
+
+
+def test_the_second_step_on_trainval_aug():
+    """Release, solver2 and its script: 8000 iterations, from the same net's weights of the first step."""
+    rows = [row for row in experiments.EXPERIMENTS.values() if row.split == "trainval_aug"]
+    assert len(rows) == 14
+    for row in rows:
+        assert row.solver.max_iter == 8000
+        if not row.one_step:
+            first = experiments.find(row.initial_row)
+            assert f"{first.name}_trainval_aug" == row.name
+            assert (first.split, first.solver.max_iter) == (None, 6000)
+    one_step = experiments.find("voc12_coco_attention3_esupv_onestep_trainval_aug")
+    assert (one_step.initial_row, one_step.initial_weights) == (None, "vgg16_20M_coco.caffemodel")
+
+
+def test_all_of_the_release_in_one_experiment():
+    """Typed from the author's train net: scale_factor 0.6, 0.8, 1, 1.2, 1.4; lr 1 and no fillers in the attention."""
+    row = experiments.find("voc12_coco_attention3_esupv_zeroattention_plus_trainval_aug")
+    assert row.random_scale == (0.6, 0.8, 1, 1.2, 1.4)
+    assert not row.uniform
+    assert (row.attention.filler, row.attention.lr_mult) == ("constant", 1)
+    assert (row.supervise_at, row.split) == ("finest", "trainval_aug")
+    assert experiments.find(row.initial_row).initial_weights == "DeepLab_Attention_COCO_init.caffemodel"
+
+
+def test_scale_three_quarters_is_supervised_as_in_the_authors_files():
+    own = {row.name for row in experiments.EXPERIMENTS.values() if row.supervise_at == "own"}
+    assert own == {"voc12_attention3_esupv_own"}
+
+
+def test_mscoco_is_padded_to_641():
+    sizes = {(row.dataset, row.test_size) for row in experiments.EXPERIMENTS.values()}
+    assert sizes == {("voc12", 513), ("voc10_part", 513), ("coco", 641), ("coco_voc", 641), ("shapes", 257)}
 
 
 def test_rows_differ_in_what_their_names_say():
@@ -83,6 +145,8 @@ def test_rows_differ_in_what_their_names_say():
         ({"pretraining": None}, "from scratch, and no other does"),
         ({"attention": experiments.Attention(filler="constant")}, "without fillers start from the release's"),
         ({"msc": True}, "MSc-LargeFOV has one scale"),
+        ({"one_step": True}, "one_step is for trainval_aug"),
+        ({"uniform": True}, "uniform draws between two factors"),
     ],
 )
 def test_contradictions_in_a_row_are_named(changes, said):
@@ -101,7 +165,7 @@ def test_choices_of_the_attention_model_are_checked():
 
 
 def test_names_are_unique_and_aliases_lead_somewhere():
-    assert len(experiments.EXPERIMENTS) == 87
+    assert len(experiments.EXPERIMENTS) == 101
     for alias, name in experiments.ALIASES.items():
         assert experiments.find(alias).name == name
     best = max(cells[True] for cells in paper.VOC.cells.values())

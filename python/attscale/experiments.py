@@ -14,6 +14,7 @@ from attscale.paper import Cell
 
 MERGES = ("max", "average", "attention")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4))
+_TRAINVAL = "trainval_aug"
 #: Scales by their number, as the paper combines them.
 SCALE_SETS = {1: SCALES[:1], 2: (SCALES[0], SCALES[2]), 3: SCALES[:3], 4: SCALES}
 
@@ -82,10 +83,13 @@ class Experiment:
     scales: tuple[Fraction, ...] = SCALE_SETS[1]
     merge: str | None = None  # one of MERGES, or None for a single scale
     extra_supervision: bool = False  # a loss at each scale besides the merged one (section 3.3)
-    supervise_at: str = "own"  # scale 3/4's loss: at its 'own' resolution (paper) or at the 'finest' (release)
+    supervise_at: str = "finest"  # scale 3/4's loss: its scores brought to the finest resolution (both of the author's
+    # files; docs/release.md, The attention net), or at its 'own', with labels shrunk to it (the paper's words)
     msc: bool = False  # DeepLab-MSc-LargeFOV: branches on a frozen trunk, instead of scales
     pretraining: str | None = "imagenet"  # imagenet or coco; None: from scratch
-    random_scale: tuple[float, ...] = ()  # least and largest factor, drawn uniformly: Attention+ (section 4.2)
+    random_scale: tuple[float, ...] = ()  # factors to draw from: Attention+ (section 4.2)
+    uniform: bool = False  # drawn uniformly between the least and the largest of them, instead of from the list
+    one_step: bool = False  # trainval_aug at once, instead of after the same net's train_aug (release: training #2)
     trunk: Trunk = Trunk()
     attention: Attention = Attention()
     crop_size: int = 321  # training, pixels
@@ -106,6 +110,10 @@ class Experiment:
             raise ExperimentError("extra supervision is for several scales")
         if self.msc and self.merge is not None:
             raise ExperimentError("DeepLab-MSc-LargeFOV has one scale")
+        if self.one_step and self.split != _TRAINVAL:
+            raise ExperimentError(f"one_step is for {_TRAINVAL}, which other experiments do not train on")
+        if self.uniform and len(self.random_scale) < 2:
+            raise ExperimentError(f"uniform draws between two factors or more, random_scale is {self.random_scale}")
         if self.supervise_at not in ("own", "finest"):
             raise ExperimentError(f"supervise_at is {self.supervise_at!r}, expected own or finest")
         if self.pretraining not in (None, "imagenet", "coco"):
@@ -156,13 +164,15 @@ class Experiment:
             yield self.attention.features
         if self.attention.filler == "constant":
             yield "zeroattention"
-        if self.supervise_at == "finest":
-            yield "finest"
+        if self.supervise_at == "own":
+            yield "own"
         usually = self.merge is None and not self.trunk.from_scratch  # in LargeFOV's and MSc's releases, in no other
         if self.trunk.pool5a != usually:
             yield "pool5a" if self.trunk.pool5a else "nopool5a"
         if self.random_scale:
-            yield "plus"
+            yield "plusuniform" if self.uniform else "plus"
+        if self.one_step:
+            yield "onestep"
 
     @property
     def title(self):
@@ -182,13 +192,28 @@ class Experiment:
 
     @property
     def initial_row(self):
-        """The experiment whose final weights training starts from, by name: LargeFOV for MSc's second step; or None."""
+        """The experiment whose final weights training starts from, by name; None: a file, or from scratch.
+
+        On trainval_aug the same net's first step on train_aug (the release's "Training #2"), for MSc-LargeFOV's first
+        step LargeFOV.
+        """
+        if self.split == _TRAINVAL and not self.one_step:
+            return dataclasses.replace(self, split=None, cells=()).name
         return dataclasses.replace(self, msc=False, cells=()).name if self.msc else None
+
+    @property
+    def stage(self):
+        """The experiment on MS-COCO whose weights can take the place of the released file; None for other starts."""
+        if self.pretraining != "coco" or self.initial_row:
+            return None
+        return "coco_voc_attention3_esupv" if self.attention.filler == "constant" else "coco_voc_largefov"
 
     @property
     def start(self):
         """What training starts from, in words; None: from scratch."""
-        return f"the weights of {self.initial_row}" if self.initial_row else self.initial_weights
+        if self.initial_row:
+            return f"the weights of {self.initial_row}"
+        return f"{self.initial_weights}, or the weights of {self.stage}" if self.stage else self.initial_weights
 
     @property
     def baseline(self):
@@ -207,17 +232,23 @@ class Experiment:
 
 # Each net as its own release has it: pool5a in LargeFOV and MSc, in no attention net.
 _V1 = Trunk(pool5a=True)
+# The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
+_FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
 # Release: solver2, for trainval_aug, has more iterations; MSc differs in the displayed average alone.
-_TRAINVAL = {"split": "trainval_aug", "solver": Solver(max_iter=8000)}
+_SECOND_STEP = {"split": _TRAINVAL, "solver": Solver(max_iter=8000)}
+# MS-COCO's images have up to 640 pixels a side, and are padded to 641 (docs/release.md, Protocol).
+_COCO_SIZE = 641
 
 
 def _grid(dataset, cells, baseline=_V1, **options):
     """The 13 rows of a table: the baseline, then {2, 3 scales} x {max, average, attention} x extra supervision.
 
-    cells: function of (scales, merge, extra supervision) to the paper's cells.
+    cells: function of (scales, merge, extra supervision) to the paper's cells. A baseline with pool5a has a twin
+    without, which differs from the others in nothing but scales.
     """
-    baseline = {**options, "trunk": baseline}
-    yield Experiment(dataset=dataset, cells=cells(1, None, False), **baseline)
+    yield Experiment(dataset=dataset, cells=cells(1, None, False), **{**options, "trunk": baseline})
+    if baseline.pool5a:
+        yield Experiment(dataset=dataset, **options)
     for number in (2, 3):
         for merge in MERGES:
             for extra in (False, True):
@@ -240,9 +271,13 @@ def _best(dataset, number=3, merge="attention", **options):
     return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, extra_supervision=True, **options)
 
 
-def _msc(dataset, cell, solver=None, **options):
-    solver = dataclasses.replace(solver or Solver(), average_loss=10)
-    return Experiment(dataset=dataset, msc=True, trunk=_V1, solver=solver, cells=(cell,), **options)
+def _msc(dataset, cell=None, solver=None, **options):
+    solver, cells = dataclasses.replace(solver or Solver(), average_loss=10), (cell,) if cell else ()
+    return Experiment(dataset=dataset, msc=True, trunk=_V1, solver=solver, cells=cells, **options)
+
+
+#: The attention layers of the author's file: no fillers, so zero, at lr 1 and 2.
+_RELEASED = Attention(filler="constant", lr_mult=1)
 
 
 def _design(change, words, number=3, **attention):
@@ -251,7 +286,10 @@ def _design(change, words, number=3, **attention):
 
 
 def _person_part():
-    yield from _grid("voc10_part", _printed(paper.PERSON_PART))
+    best = paper.PERSON_PART.cell(3, "attention", True)
+    parts = (*paper.PARTS.values(), paper.PARTS_AVERAGE)  # table 2: the best model, part by part
+    printed = _printed(paper.PERSON_PART)
+    yield from _grid("voc10_part", lambda *key: printed(*key) + (parts if printed(*key) == (best,) else ()))
     yield _msc("voc10_part", paper.PERSON_PART.msc_cell())
     little = "0.1 to 0.4 below 56.39 %"
     yield _design("one attention layer", little, layers=1)
@@ -266,29 +304,46 @@ def _person_part():
 def _voc():
     yield from _grid("voc12", _printed(paper.VOC))
     yield _msc("voc12", paper.VOC.msc_cell())
-    yield Experiment(dataset="voc12")  # the attention nets' trunk alone: a baseline that differs in nothing but scales
-    yield _best("voc12", supervise_at="finest")  # as the release supervises scale 3/4
+    yield _best("voc12", supervise_at="own")  # as the paper's words have it
     yield from _grid("voc12", _printed(paper.VOC_FROM_COCO), pretraining="coco")
     # the release's attention layers, without fillers: they have been pretrained on COCO too
-    yield _best("voc12", attention=Attention(filler="constant", lr_mult=1), pretraining="coco")
+    yield _best("voc12", attention=_RELEASED, pretraining="coco")
 
 
 def _voc_test():
-    """Table 4: trained on trainval_aug, scored by VOC's server."""
-    options = {"dataset": "voc12", **_TRAINVAL}
+    """Table 4: trained on train_aug, then on trainval_aug, scored by VOC's server; and first steps of no table."""
+    options = {"dataset": "voc12", **_SECOND_STEP}
     cells = {name: (cell,) for name, cell in paper.VOC_TEST.items()}
     for pretraining, prefix in (("imagenet", ""), ("coco", "coco_")):
         yield Experiment(trunk=_V1, cells=cells[f"{prefix}largefov"], pretraining=pretraining, **options)
+        yield Experiment(pretraining=pretraining, **options)
         yield _msc(cell=paper.VOC_TEST[f"{prefix}msc"], pretraining=pretraining, **options)
+    yield _msc("voc12", pretraining="coco")
     for merge in MERGES:
         yield _best(merge=merge, cells=cells[merge], **options)
     yield _best(cells=cells["coco_attention"], pretraining="coco", **options)
-    yield _best(cells=cells["coco_attention_plus"], pretraining="coco", random_scale=(0.6, 1.4), **options)
+    yield _best(one_step=True, pretraining="coco", **options)
+    plus = {"pretraining": "coco", "random_scale": _FACTORS}
+    yield _best("voc12", **plus)
+    yield _best(cells=cells["coco_attention_plus"], **plus, **options)
+    yield _best(uniform=True, **plus, dataset="voc12")
+    yield _best(uniform=True, **plus, **options)
+    # all of the release: scale 3/4 at the finest, attention from init.caffemodel, the list of scales, trainval_aug
+    yield _best("voc12", attention=_RELEASED, **plus)
+    yield _best(attention=_RELEASED, **plus, **options)
 
 
 def _coco():
-    yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON))
-    yield _msc("coco", paper.COCO.msc_cell())
+    yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON), test_size=_COCO_SIZE)
+    yield _msc("coco", paper.COCO.msc_cell(), test_size=_COCO_SIZE)
+
+
+def _coco_stage():
+    """MS-COCO in VOC's classes, which the authors pretrained on; by what solver is not known, this is v2's for VGG."""
+    options = {"dataset": "coco_voc", "test_size": _COCO_SIZE}
+    options["solver"] = Solver(lr_policy="poly", power=0.9, max_iter=20_000)
+    yield Experiment(trunk=_V1, **options)
+    yield _best(**options)
 
 
 def _shapes():
@@ -326,7 +381,7 @@ def _by_name(rows):
     return result
 
 
-EXPERIMENTS = _by_name([*_person_part(), *_voc(), *_voc_test(), *_coco(), *_shapes()])
+EXPERIMENTS = _by_name([*_person_part(), *_voc(), *_voc_test(), *_coco(), *_coco_stage(), *_shapes()])
 
 #: A data set's name alone means its best model in the paper: attention, three scales, extra supervision.
 ALIASES = {
