@@ -25,7 +25,7 @@ class Trunk:
 
     width: Fraction = Fraction(1)  # of every layer's channels
     fc6_dilation: int = 12
-    pool5a: bool = False  # 3x3 average after pool5: in v1 LargeFOV and MSc, in no attention net
+    pool5a: bool = False  # 3x3 average after pool5: in the released LargeFOV and in MSc, in no net of this paper's own
     dropout: float = 0.5
     input_scale: Fraction = Fraction(1)  # of the pixels; matters only to a start from scratch
     from_scratch: bool = False  # msra fillers; otherwise the weights come from a caffemodel
@@ -43,16 +43,18 @@ class Attention:
     layers: int = 2
     kernel_size: int = 3  # of the first layer
     filters: int = 512  # of the first of two layers
-    filler: str = "msra"  # of att_conv1; 'constant' is the release's, all zero
-    lr_mult: int | None = None  # None: the classifier's; the release has 1
+    filler: str = (
+        "gaussian"  # of att_conv1, std 0.005 (authors' copy); 'msra', for narrow nets; 'constant', all zero (LIP)
+    )
+    lr_mult: int | None = None  # None: the classifier's; LIP has 1
 
     def __post_init__(self):
         if self.features not in ("fc6", "fc7", "fc8"):
             raise ExperimentError(f"attention features are {self.features!r}, expected fc6, fc7 or fc8")
         if self.layers not in (1, 2):
             raise ExperimentError(f"the attention model has {self.layers} layers, expected 1 or 2")
-        if self.filler not in ("msra", "constant"):
-            raise ExperimentError(f"the attention filler is {self.filler!r}, expected msra or constant")
+        if self.filler not in ("gaussian", "msra", "constant"):
+            raise ExperimentError(f"the attention filler is {self.filler!r}, expected gaussian, msra or constant")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,7 @@ class Solver:
     weight_decay: float = 0.0005
     batch_size: int = 10  # images in memory at once
     iter_size: int = 3  # passes a step: 10 x 3 = the paper's 30
-    average_loss: int = 1
+    average_loss: int = 10  # iterations that Caffe's own display averages over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -166,8 +168,7 @@ class Experiment:
             yield "zeroattention"
         if self.supervise_at == "own":
             yield "own"
-        usually = self.merge is None and not self.trunk.from_scratch  # in LargeFOV's and MSc's releases, in no other
-        if self.trunk.pool5a != usually:
+        if self.trunk.pool5a != self.msc:  # MSc has it, and no other net of the paper's own
             yield "pool5a" if self.trunk.pool5a else "nopool5a"
         if self.random_scale:
             yield "plusuniform" if self.uniform else "plus"
@@ -230,36 +231,37 @@ class Experiment:
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
 
 
-# Each net as its own release has it: pool5a in LargeFOV and MSc, in no attention net.
+# pool5a is in the released LargeFOV and in MSc, frozen on it; the authors' own baselines have none (docs/release.md, The
+# authors' working copy).
 _V1 = Trunk(pool5a=True)
 # The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
 _FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
-# Release: solver2, for trainval_aug, has more iterations; MSc differs in the displayed average alone.
+# Release: solver2, for trainval_aug, has more iterations.
 _SECOND_STEP = {"split": _TRAINVAL, "solver": Solver(max_iter=8000)}
 # MS-COCO's images have up to 640 pixels a side, and are padded to 641 (docs/release.md, Protocol).
 _COCO_SIZE = 641
+# The attention layers of the author's later file: no fillers, so zero, at lr 1 and 2 (docs/release.md, The attention net).
+_RELEASED = Attention(filler="constant", lr_mult=1)
 
 
-def _grid(dataset, cells, baseline=_V1, **options):
+def _net(dataset, number, merge, *, solver=Solver(), **options):
+    """A net with several scales; attention over three or more takes its 30 images as 3 x 10 (authors' copy)."""
+    if merge == "attention" and number > 2 and solver.batch_size == 10:
+        solver = dataclasses.replace(solver, batch_size=3, iter_size=10)
+    return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, solver=solver, **options)
+
+
+def _grid(dataset, cells, **options):
     """The 13 rows of a table: the baseline, then {2, 3 scales} x {max, average, attention} x extra supervision.
 
-    cells: function of (scales, merge, extra supervision) to the paper's cells. A baseline with pool5a has a twin
-    without, which differs from the others in nothing but scales.
+    cells: function of (scales, merge, extra supervision) to the paper's cells.
     """
-    yield Experiment(dataset=dataset, cells=cells(1, None, False), **{**options, "trunk": baseline})
-    if baseline.pool5a:
-        yield Experiment(dataset=dataset, **options)
+    yield Experiment(dataset=dataset, cells=cells(1, None, False), **options)
     for number in (2, 3):
         for merge in MERGES:
             for extra in (False, True):
-                yield Experiment(
-                    dataset=dataset,
-                    scales=SCALE_SETS[number],
-                    merge=merge,
-                    extra_supervision=extra,
-                    cells=cells(number, merge, extra),
-                    **options,
-                )
+                printed = cells(number, merge, extra)
+                yield _net(dataset, number, merge, extra_supervision=extra, cells=printed, **options)
 
 
 def _printed(*grids):
@@ -268,16 +270,13 @@ def _printed(*grids):
 
 def _best(dataset, number=3, merge="attention", **options):
     """The paper's best structure."""
-    return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, extra_supervision=True, **options)
+    return _net(dataset, number, merge, extra_supervision=True, **options)
 
 
-def _msc(dataset, cell=None, solver=None, **options):
-    solver, cells = dataclasses.replace(solver or Solver(), average_loss=10), (cell,) if cell else ()
-    return Experiment(dataset=dataset, msc=True, trunk=_V1, solver=solver, cells=cells, **options)
-
-
-#: The attention layers of the author's file: no fillers, so zero, at lr 1 and 2.
-_RELEASED = Attention(filler="constant", lr_mult=1)
+def _released(dataset, *, largefov=(), msc=(), **options):
+    """DeepLab-LargeFOV and MSc-LargeFOV as they were released, with pool5a; each with its cells."""
+    yield Experiment(dataset=dataset, trunk=_V1, cells=largefov, **options)
+    yield Experiment(dataset=dataset, trunk=_V1, msc=True, cells=msc, **options)
 
 
 def _design(change, words, number=3, **attention):
@@ -290,23 +289,23 @@ def _person_part():
     parts = (*paper.PARTS.values(), paper.PARTS_AVERAGE)  # table 2: the best model, part by part
     printed = _printed(paper.PERSON_PART)
     yield from _grid("voc10_part", lambda *key: printed(*key) + (parts if printed(*key) == (best,) else ()))
-    yield _msc("voc10_part", paper.PERSON_PART.msc_cell())
+    yield from _released("voc10_part", msc=(paper.PERSON_PART.msc_cell(),))
     little = "0.1 to 0.4 below 56.39 %"
     yield _design("one attention layer", little, layers=1)
     yield _design("1x1 first kernel", little, kernel_size=1)
     yield _design("256 filters", little, filters=256)
     yield _design("1024 filters", little, filters=1024)
     yield _design("fc6 features", "about 56.39 %", features="fc6")
-    yield _design("fc8 features", "about 0.5 below 56.39 %", features="fc8")
+    yield _design("fc8 features", "about 0.5 below 56.39 %", features="fc8", filters=256)  # 256: authors' copy
     yield _design("four scales", "0.5 below 56.39 %", number=4)
 
 
 def _voc():
     yield from _grid("voc12", _printed(paper.VOC))
-    yield _msc("voc12", paper.VOC.msc_cell())
+    yield from _released("voc12", msc=(paper.VOC.msc_cell(),))
     yield _best("voc12", supervise_at="own")  # as the paper's words have it
     yield from _grid("voc12", _printed(paper.VOC_FROM_COCO), pretraining="coco")
-    # the release's attention layers, without fillers: they have been pretrained on COCO too
+    yield from _released("voc12", pretraining="coco")
     yield _best("voc12", attention=_RELEASED, pretraining="coco")
 
 
@@ -315,10 +314,9 @@ def _voc_test():
     options = {"dataset": "voc12", **_SECOND_STEP}
     cells = {name: (cell,) for name, cell in paper.VOC_TEST.items()}
     for pretraining, prefix in (("imagenet", ""), ("coco", "coco_")):
-        yield Experiment(trunk=_V1, cells=cells[f"{prefix}largefov"], pretraining=pretraining, **options)
-        yield Experiment(pretraining=pretraining, **options)
-        yield _msc(cell=paper.VOC_TEST[f"{prefix}msc"], pretraining=pretraining, **options)
-    yield _msc("voc12", pretraining="coco")
+        of_others = {"largefov": cells[f"{prefix}largefov"], "msc": cells[f"{prefix}msc"]}
+        yield from _released(**of_others, pretraining=pretraining, **options)
+        yield Experiment(pretraining=pretraining, **options)  # their twin that differs from ours in nothing but scales
     for merge in MERGES:
         yield _best(merge=merge, cells=cells[merge], **options)
     yield _best(cells=cells["coco_attention"], pretraining="coco", **options)
@@ -335,15 +333,13 @@ def _voc_test():
 
 def _coco():
     yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON), test_size=_COCO_SIZE)
-    yield _msc("coco", paper.COCO.msc_cell(), test_size=_COCO_SIZE)
+    yield from _released("coco", msc=(paper.COCO.msc_cell(),), test_size=_COCO_SIZE)
 
 
 def _coco_stage():
-    """MS-COCO in VOC's classes, which the authors pretrained on; by what solver is not known, this is v2's for VGG."""
-    options = {"dataset": "coco_voc", "test_size": _COCO_SIZE}
-    options["solver"] = Solver(lr_policy="poly", power=0.9, max_iter=20_000)
-    yield Experiment(trunk=_V1, **options)
-    yield _best(**options)
+    """MS-COCO in VOC's classes: what nets from MS-COCO start from. The authors' own training for it is not known."""
+    yield Experiment(dataset="coco_voc", test_size=_COCO_SIZE)
+    yield _best("coco_voc", test_size=_COCO_SIZE)
 
 
 def _shapes():
@@ -362,10 +358,9 @@ def _shapes():
     return _grid(
         "shapes",
         lambda *_: (),
-        baseline=trunk,
         pretraining=None,
         trunk=trunk,
-        attention=Attention(filters=64),
+        attention=Attention(filters=64, filler="msra"),
         crop_size=193,
         test_size=257,
         solver=solver,
