@@ -43,9 +43,7 @@ class Attention:
     layers: int = 2
     kernel_size: int = 3  # of the first layer
     filters: int = 512  # of the first of two layers
-    filler: str = (
-        "gaussian"  # of att_conv1, std 0.005 (authors' copy); 'msra', for narrow nets; 'constant', all zero (LIP)
-    )
+    filler: str = "gaussian"  # of att_conv1, std 0.005 (authors' copy); "msra" (narrow nets); "constant", zero (LIP)
     lr_mult: int | None = None  # None: the classifier's; LIP has 1
 
     def __post_init__(self):
@@ -231,8 +229,8 @@ class Experiment:
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
 
 
-# pool5a is in the released LargeFOV and in MSc, frozen on it; the authors' own baselines have none (docs/release.md, The
-# authors' working copy).
+# pool5a is in the released LargeFOV and in MSc, whose trunk is frozen; the authors' own baselines have none
+# (docs/release.md, The authors' working copy).
 _V1 = Trunk(pool5a=True)
 # The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
 _FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
@@ -240,7 +238,7 @@ _FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
 _SECOND_STEP = {"split": _TRAINVAL, "solver": Solver(max_iter=8000)}
 # MS-COCO's images have up to 640 pixels a side, and are padded to 641 (docs/release.md, Protocol).
 _COCO_SIZE = 641
-# The attention layers of the author's later file: no fillers, so zero, at lr 1 and 2 (docs/release.md, The attention net).
+# The attention layers of the author's later file: no fillers, so zero, at lr 1 and 2 (docs/release.md).
 _RELEASED = Attention(filler="constant", lr_mult=1)
 
 
@@ -296,7 +294,7 @@ def _person_part():
     yield _design("256 filters", little, filters=256)
     yield _design("1024 filters", little, filters=1024)
     yield _design("fc6 features", "about 56.39 %", features="fc6")
-    yield _design("fc8 features", "about 0.5 below 56.39 %", features="fc8", filters=256)  # 256: authors' copy
+    yield _design("fc8 features", "about 0.5 below 56.39 %", features="fc8")
     yield _design("four scales", "0.5 below 56.39 %", number=4)
 
 

@@ -318,9 +318,9 @@ def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
 
 def test_rows_of_a_table():
     names = [row.name for row in plan.rows_of(["3"])]
-    assert len(names) == 14  # baseline, MSc, and 2 scale sets x 3 merges x 2
+    assert len(names) == 15  # baseline, MSc and what it starts from, and 2 scale sets x 3 merges x 2
     assert [row.name for row in plan.rows_of(["2"])] == ["voc10_part_attention3_esupv"]  # part by part
-    assert names.index("voc12_largefov") < names.index("voc12_msc_largefov")  # which starts from it
+    assert names.index("voc12_largefov_pool5a") < names.index("voc12_msc_largefov")  # which starts from it
     assert [row.name for row in plan.rows_of(["shapes", "shapes"])] == ["shapes_attention3_esupv"]
     with pytest.raises(ExperimentError, match="no experiment stands for a cell of table 9"):
         plan.rows_of(["9"])
@@ -339,7 +339,7 @@ def test_where_experiments_start_from(tmp_path):
     assert first == [train]
     assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
     assert last == [dataclasses.replace(train, step="evaluate")]
-    assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov/final.caffemodel"
+    assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov_pool5a/final.caffemodel"
 
 
 def test_a_sweep_runs_what_an_experiment_starts_from():
@@ -347,7 +347,7 @@ def test_a_sweep_runs_what_an_experiment_starts_from():
     chains = {
         "voc12_attention3_esupv_trainval_aug": ["voc12_attention3_esupv", "voc12_attention3_esupv_trainval_aug"],
         "voc12_msc_largefov_trainval_aug": [
-            *("voc12_largefov", "voc12_msc_largefov", "voc12_msc_largefov_trainval_aug"),
+            *("voc12_largefov_pool5a", "voc12_msc_largefov", "voc12_msc_largefov_trainval_aug"),
         ],
         "voc12_coco_max3": ["voc12_coco_max3"],
     }
@@ -379,15 +379,15 @@ class Recorded:
 
 
 def test_a_second_step_waits_for_the_first_experiments_training():
-    names = ["voc12_largefov_nopool5a", "voc12_largefov", "voc12_msc_largefov"]
+    names = ["voc12_largefov", "voc12_largefov_pool5a", "voc12_msc_largefov"]
     client = Recorded()
     plan.submit(client, [[[job_of(name, "/r")], [job_of(name, "/r", "evaluate")]] for name in names])
     assert client.after == {
-        "train voc12_largefov_nopool5a": (),
-        "evaluate voc12_largefov_nopool5a": ("train voc12_largefov_nopool5a",),
         "train voc12_largefov": (),
         "evaluate voc12_largefov": ("train voc12_largefov",),
-        "train voc12_msc_largefov": ("train voc12_largefov",),
+        "train voc12_largefov_pool5a": (),
+        "evaluate voc12_largefov_pool5a": ("train voc12_largefov_pool5a",),
+        "train voc12_msc_largefov": ("train voc12_largefov_pool5a",),
         "evaluate voc12_msc_largefov": ("train voc12_msc_largefov",),
     }
 
