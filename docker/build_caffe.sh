@@ -32,6 +32,7 @@ $TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
 c492f4893fc1ba1fb514b2d9b4763bc78dc93571ea24adc6e604eccbb93cdd64  caffe_$DEBIAN_VERSION-8.dsc
 07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
 readonly ARCHITECTURES="35 50 60 70 80 90"
+readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT)  # kept in the file BUILD
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname "$here")
@@ -50,33 +51,24 @@ die() { say "$*"; exit 1; }
 kept=    # yes, where the settings are those of the build under the prefix
 remedy=  # what to do where they can no longer be built
 
-# Field of the record under the prefix -> its value.
+# Line of the record under the prefix, by its name -> its value.
 recorded() { sed -n "s/^$1: //p" "$prefix/BUILD"; }
 
 # Takes the settings of the build under the prefix, whether or not they can still be built.
 recall() {
-  local source recorded_device
-  source=$(recorded source)
-  recorded_device=$(recorded device)
+  local name
+  for name in "${SETTINGS[@]}"; do declare -g "$name=${!name:-$(recorded "$name")}"; done
   kept=yes
   remedy="; so $prefix cannot be built again as it was: set DEVICE, and CAFFE_SRC or CUDA_ROOT if wanted"
-  DEVICE=${recorded_device%% *}
-  if [[ $source =~ ^(/.*)\ ([0-9a-f]{40}|no git)(\ sha256 [0-9a-f]{64})?$ ]]; then
-    CAFFE_SRC=${BASH_REMATCH[1]}
-  elif [[ $source != "Debian caffe "* ]]; then
-    die "$prefix/BUILD has the source '$source', expected a folder or Debian's package$remedy"
-  fi
-  [ "$recorded_device" != cpu ] || return 0
-  [[ $recorded_device =~ ^cuda\ (.*),\ architectures\ ([0-9 ]+)(,\ compiler\ (.*))?,\ cuDNN\ (.*),\ NCCL\ (.*)$ ]] ||
-    die "$prefix/BUILD has the device '$recorded_device', expected cpu, or cuda and its settings$remedy"
-  CUDA_ARCH=${BASH_REMATCH[2]}
-  [[ ${BASH_REMATCH[1]} != /* ]] || CUDA_ROOT=${BASH_REMATCH[1]}
-  CUDA_CXX=${CUDA_CXX:-${BASH_REMATCH[4]}}
-  [[ ${BASH_REMATCH[5]} != /* ]] || CUDNN_ROOT=${CUDNN_ROOT:-${BASH_REMATCH[5]}}
-  [[ ${BASH_REMATCH[6]} != /* ]] || NCCL_ROOT=${NCCL_ROOT:-${BASH_REMATCH[6]}}
 }
-if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then recall; fi
-device=${DEVICE:-cpu}
+if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then
+  if [ -n "$(recorded DEVICE)" ]; then
+    recall
+  else
+    say "$prefix/BUILD is not of this version's form, which has a line DEVICE: building anew, on the CPU"
+  fi
+fi
+DEVICE=${DEVICE:-cpu}
 
 # Folder and name of a library -> the file that is linked, of lib/ or lib64/, with or without a version; fails without.
 library() {
@@ -96,12 +88,12 @@ check_companion() {
 }
 
 check_settings() {
-  case $device in cpu | cuda) ;; *) die "DEVICE is '$device', expected cpu or cuda$remedy" ;; esac
+  case $DEVICE in cpu | cuda) ;; *) die "DEVICE is '$DEVICE', expected cpu or cuda$remedy" ;; esac
   [ -z "${CAFFE_SRC:-}" ] || [ -f "$CAFFE_SRC/src/caffe/net.cpp" ] ||
     die "CAFFE_SRC=$CAFFE_SRC is not a checkout of BVLC/caffe: it has no src/caffe/net.cpp$remedy"
   [ -z "${CUDA_ARCH:-}" ] || [[ "$CUDA_ARCH" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] ||
     die "CUDA_ARCH is '$CUDA_ARCH', expected numbers such as '70 80 90'$remedy"
-  [ "$device" = cuda ] || return 0
+  [ "$DEVICE" = cuda ] || return 0
   [ -z "${CUDA_ROOT:-}" ] || [ -x "$CUDA_ROOT/bin/nvcc" ] ||
     die "CUDA_ROOT=$CUDA_ROOT is not a CUDA toolkit: it has no bin/nvcc$remedy"
   check_companion CUDNN_ROOT cudnn.h libcudnn
@@ -115,7 +107,7 @@ packages=(cmake g++ make patch python3 python3-dev libboost-filesystem-dev libbo
   libboost-system-dev libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev liblmdb-dev libopenblas-dev
   libprotobuf-dev patchelf protobuf-compiler)
 [ -n "${CAFFE_SRC:-}" ] || packages+=(dpkg-dev)
-if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidia-cuda-toolkit unzip); fi
+if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidia-cuda-toolkit unzip); fi
 "$here/apt_install.sh" "${packages[@]}"
 
 # --- is it built already? -----------------------------------------------------------------------------------------
@@ -130,7 +122,7 @@ ours=$(
 if [ -n "$kept" ]; then
   if [ "$(grep -E '^(for|patch): ' "$prefix/BUILD")" = "$ours" ] &&
     { [ -n "${CAFFE_SRC:-}" ] || [ "$(recorded source)" = "$debian" ]; }; then
-    say "already built in $prefix (device $device)"
+    say "already built in $prefix (device $DEVICE)"
     exit 0
   fi
   check_settings
@@ -160,29 +152,27 @@ supported() {
     die "$CUDA_ROOT/bin/nvcc has none of the architectures $ARCHITECTURES: name others with CUDA_ARCH="
   echo "${found[*]}"
 }
-cuda=
-if [ "$device" = cuda ]; then
-  others=none
-  host=${CUDA_CXX:-/usr/bin/g++-11}
-  archs=${CUDA_ARCH:-$ARCHITECTURES}
+if [ "$DEVICE" = cuda ]; then
   if [ -n "${CUDA_ROOT:-}" ]; then
     CUDA_ROOT=$(realpath "$CUDA_ROOT")
-    host=${CUDA_CXX:-$(command -v g++)}
-    [ -n "${CUDA_ARCH:-}" ] || archs=$(supported)
-    [ -n "${CUDA_ARCH:-}" ] || [ "$archs" = "$ARCHITECTURES" ] ||
-      say "of the architectures $ARCHITECTURES, $CUDA_ROOT/bin/nvcc has $archs: those are built"
-  else
-    others="of NVIDIA's wheels"
+    CUDA_CXX=${CUDA_CXX:-$(command -v g++)}
+    if [ -z "${CUDA_ARCH:-}" ]; then
+      CUDA_ARCH=$(supported)
+      [ "$CUDA_ARCH" = "$ARCHITECTURES" ] ||
+        say "of the architectures $ARCHITECTURES, $CUDA_ROOT/bin/nvcc has $CUDA_ARCH: those are built"
+    fi
   fi
+  CUDA_CXX=${CUDA_CXX:-/usr/bin/g++-11}
+  CUDA_ARCH=${CUDA_ARCH:-$ARCHITECTURES}
   [ -z "${CUDNN_ROOT:-}" ] || CUDNN_ROOT=$(realpath "$CUDNN_ROOT")
   [ -z "${NCCL_ROOT:-}" ] || NCCL_ROOT=$(realpath "$NCCL_ROOT")
-  cuda="${CUDA_ROOT:-11.8}, architectures $archs, compiler $host"
-  cuda+=", cuDNN ${CUDNN_ROOT:-$others}, NCCL ${NCCL_ROOT:-$others}"
+else
+  unset CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT
 fi
-# Everything that goes into the result; a build whose record differs is built again.
+# Everything that goes into the result, a line each; a build whose record differs is built again.
 record=$(
+  for name in "${SETTINGS[@]}"; do [ -z "${!name:-}" ] || echo "$name: ${!name}"; done
   echo "source: $origin"
-  echo "device: $device${cuda:+ $cuda}"
   echo "$ours"
 )
 if [ -f "$prefix/BUILD" ] && [ "$(cat "$prefix/BUILD")" = "$record" ]; then
@@ -258,7 +248,7 @@ wheel() {
 }
 cudnn_root=${CUDNN_ROOT:-}
 nccl_root=${NCCL_ROOT:-}
-if [ "$device" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
+if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
   rm -rf "$work/wheels"
   [ -n "$cudnn_root" ] || { wheel nvidia-cudnn-cu11==8.9.6.50 "$work/wheels/cudnn"; cudnn_root=$work/wheels/cudnn/nvidia/cudnn; }
   [ -n "$nccl_root" ] || { wheel nvidia-nccl-cu11==2.21.5 "$work/wheels/nccl"; nccl_root=$work/wheels/nccl/nvidia/nccl; }
@@ -273,11 +263,11 @@ python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LI
 options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON
   -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
   "-DPYTHON_LIBRARY=$python_library")
-if [ "$device" = cpu ]; then
+if [ "$DEVICE" = cpu ]; then
   options+=(-DCPU_ONLY=ON)
 else
-  options+=(-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=$archs" "-DCUDA_ARCH_PTX=${archs##* }"
-    "-DCUDA_HOST_COMPILER=$host")
+  options+=(-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=$CUDA_ARCH" "-DCUDA_ARCH_PTX=${CUDA_ARCH##* }"
+    "-DCUDA_HOST_COMPILER=$CUDA_CXX")
   [ -z "${CUDA_ROOT:-}" ] || options+=("-DCUDA_TOOLKIT_ROOT_DIR=$CUDA_ROOT")
   if [ -n "$cudnn_root" ]; then
     options+=(-DUSE_CUDNN=ON "-DCUDNN_INCLUDE=$cudnn_root/include" "-DCUDNN_LIBRARY=$(library "$cudnn_root" libcudnn)")
@@ -294,10 +284,10 @@ failed() {
   grep -E '([Ee]rror ?:|fatal +:|undefined reference|CMake Error)' "$log" | head -n 5 >&2 || tail -n 5 "$log" >&2
   die "the build failed: the whole log is $log"
 }
-say "configuring ($device)"
+say "configuring ($DEVICE)"
 cmake -S "$work/src" -B "$work/build" "${options[@]}" >>"$log" 2>&1 || failed
 minutes=3
-[ "$device" = cpu ] || minutes=15
+[ "$DEVICE" = cpu ] || minutes=15
 say "compiling with $jobs jobs (about $minutes minutes on two cores; log: $log)"
 set +e
 make -C "$work/build" -j"$jobs" caffe pycaffe caffe.bin 2>&1 | tee -a "$log" |
@@ -327,14 +317,14 @@ copy_companion() {
     [ ! -f "$part" ] || cp "$part" "$new/lib/"
   done
 }
-if [ "$device" = cuda ]; then
+if [ "$DEVICE" = cuda ]; then
   [ -z "$cudnn_root" ] || copy_companion "$(library "$cudnn_root" libcudnn)"
   [ -z "$nccl_root" ] || copy_companion "$(library "$nccl_root" libnccl)"
 fi
 # The libraries find each other by place, so that the whole folder can be moved or copied into an image.
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
 rpath='$ORIGIN'
-if [ "$device" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then rpath+=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
+if [ "$DEVICE" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then rpath+=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
 patchelf --set-rpath "$rpath" "$(realpath "$new/lib/libcaffe.so")"
 # shellcheck disable=SC2016
 patchelf --set-rpath '$ORIGIN/../lib' "$new/bin/caffe"

@@ -29,10 +29,13 @@ case $action in
     exec make --no-print-directory -f "$app/Makefile" -o setup PYTHON=python TOOLS="$app/tools" demo
     ;;
   health)
-    if [ "$(sed -n 's/^device: \(cpu\|cuda\).*/\1/p' "$app/build/caffe/BUILD")" = cuda ]; then
-      exec "$app/build/caffe/bin/caffe" device_query -gpu all
-    fi
-    exec python -c 'import caffe; caffe.Net("/app/docker/health.prototxt", caffe.TEST).forward()'
+    # a forward pass, on the first GPU where Caffe was built for GPUs
+    exec python - "$app/docker/health.prototxt" <<'END'
+import sys, caffe
+from attscale.machine import build, device
+device.choose((0,) if build.built_with("cuda") else ())
+caffe.Net(sys.argv[1], caffe.TEST).forward()
+END
     ;;
   shell)
     exec bash "$@"

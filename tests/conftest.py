@@ -17,6 +17,24 @@ from attscale.data.images import write_label
 pytest.register_assert_rewrite("helpers")  # they hold asserts, too
 
 REPO = Path(__file__).parent.parent
+#: Files of the data sets and of Caffe which nobody here wrote; they are read there and are no part of this repository.
+REAL = REPO.parent / "shared/real"
+NO_REAL = f"no real files: {REAL} is not there"
+
+
+def real_files(pattern):
+    """The real files that match, for parametrize, a case each; where the folder is not, one case that is skipped."""
+    if not REAL.is_dir():
+        return [pytest.param(None, marks=pytest.mark.skip(reason=NO_REAL), id="none")]
+    return [pytest.param(path, id=path.name) for path in sorted(REAL.glob(pattern))]
+
+
+@pytest.fixture(scope="session")
+def real():
+    """The folder of real files; skips the test where it is not."""
+    if not REAL.is_dir():
+        pytest.skip(NO_REAL)
+    return REAL
 
 
 @pytest.fixture
@@ -108,6 +126,26 @@ def home(tmp_path_factory):
     done = train(folder, "--out", "whole")
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with a tiny `shapes` of three val images, and runs/r, a finished run of 20 iterations on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    for tool, *arguments in (
+        ["prepare_data.py", "shapes", "--train", "4", "--val", "3"],
+        ["train.py", "shapes", "--max-iter", "20", "--batch-size", "1", "--out", "runs/r"],
+    ):
+        subprocess.run([sys.executable, REPO / "tools" / tool, *arguments], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """A folder with a `shapes` of three val images, and four nets' weights as their fillers draw them."""
+    from helpers.predictions import make_untrained
+
+    return make_untrained(tmp_path_factory.mktemp("untrained"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The rows against the paper's tables, typed here once more in the order of print."""
+"""The rows against the paper's tables, and what sets rows apart."""
 
 import dataclasses
 from fractions import Fraction
@@ -7,61 +7,53 @@ import pytest
 
 from attscale import experiments, paper
 from attscale.errors import ExperimentError
-
-# table, prefix of the rows' names, measure, then baseline and max, average, attention without and with supervision
-TABLES = """
-1 voc10_part  mean IOU      51.91  52.90 55.26 52.71 55.17 53.49 55.85  53.02 55.78 52.56 55.72 53.12 56.39
-3 voc12       mean IOU      62.28  64.81 67.43 64.86 67.79 65.27 68.24  65.15 67.79 63.92 67.98 64.37 69.08
-5 voc12_coco  mean IOU      67.58  69.15 70.01 69.22 70.44 69.90 70.76  69.70 70.06 68.82 70.55 69.47 71.42
-6 coco        mean IOU      31.22  32.95 34.70 33.69 35.14 34.03 35.41  33.58 35.08 33.74 35.72 33.42 35.78
-7 coco        IOU of person 68.76  70.07 71.06 70.38 71.60 70.66 72.20  69.97 71.43 69.69 71.70 70.14 72.72
-"""
-ROWS = [
-    "largefov",
-    *(f"{merge}{scales}{esupv}" for scales in (2, 3) for merge in experiments.MERGES for esupv in ("", "_esupv")),
-]
+from helpers import printed
 
 
-@pytest.mark.parametrize("line", TABLES.strip().splitlines())
-def test_grids_hold_the_printed_numbers(line):
-    table, prefix, *words = line.split()
-    numbers = [float(word) for word in words if word[0].isdigit()]
-    measure = " ".join(word for word in words if not word[0].isdigit())
-    for suffix, number in zip(ROWS, numbers, strict=True):
-        row = experiments.find(f"{prefix}_{suffix}")
-        assert [(c.value, c.measure) for c in row.cells if c.table == int(table)] == [(number, measure)]
-
-
-def test_the_rest_of_the_tables():
-    expected = {
-        "voc10_part_msc_largefov": (1, 53.72),
-        "voc12_msc_largefov": (3, 64.39),
-        "coco_msc_largefov": (6, 31.61),
-        "voc12_largefov_pool5a_trainval_aug": (4, 65.1),
-        "voc12_msc_largefov_trainval_aug": (4, 67.0),
-        "voc12_average3_esupv_trainval_aug": (4, 70.5),
-        "voc12_max3_esupv_trainval_aug": (4, 70.6),
-        "voc12_attention3_esupv_trainval_aug": (4, 71.5),
-        "voc12_coco_largefov_pool5a_trainval_aug": (4, 72.7),
-        "voc12_coco_msc_largefov_trainval_aug": (4, 73.6),
-        "voc12_coco_attention3_esupv_trainval_aug": (4, 75.1),
-        "voc12_coco_attention3_esupv_plus_trainval_aug": (4, 75.7),
-    }
-    for name, cell in expected.items():
-        assert [(c.table, c.value) for c in experiments.find(name).cells] == [cell]
-    design = [row for row in experiments.EXPERIMENTS.values() for c in row.cells if c.table == 1 and c.value is None]
-    assert len(design) == 7  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales: words, not numbers
-    cells = [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells]
-    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7 + 8  # table 2: seven parts and their average
-
-
-def test_every_cell_that_is_not_another_groups_has_an_experiment():
-    """Table 4's seven lines of other people, as printed, and the other paper's are the only ones without."""
-    ours = {cell for row in experiments.EXPERIMENTS.values() for cell in row.cells}
-    without = [cell for cell in paper.cells() if cell.paper == paper.SCALE and cell not in ours]
-    assert [(cell.table, cell.value) for cell in without] == [
-        (4, value) for value in (69.6, 69.8, 74.7, 75.2, 77.5, 77.8, 76.3)
+def grid(prefix):
+    merges = [
+        f"{merge}{scales}{esupv}" for scales in (2, 3) for merge in experiments.MERGES for esupv in ("", "_esupv")
     ]
+    return [f"{prefix}_{name}" for name in ("largefov", *merges)]
+
+
+def for_the_server(*names):
+    return [name and f"voc12_{name}_trainval_aug" for name in names]
+
+
+#: The rows that stand for a table's cells, in the order of print; None: for a method of others.
+ROWS = {
+    1: [*grid("voc10_part"), "voc10_part_msc_largefov"],
+    2: 8 * ["voc10_part_attention3_esupv"],  # the best model, part by part
+    3: [*grid("voc12"), "voc12_msc_largefov"],
+    4: [
+        *for_the_server(
+            "largefov_pool5a", "msc_largefov", None, None, "average3_esupv", "max3_esupv", "attention3_esupv"
+        ),
+        *for_the_server("coco_largefov_pool5a", "coco_msc_largefov", None, None, None, None),
+        *for_the_server("coco_attention3_esupv", "coco_attention3_esupv_plus", None),
+    ],
+    5: grid("voc12_coco"),
+    6: [*grid("coco"), "coco_msc_largefov"],
+    7: grid("coco"),
+}
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_rows_hold_the_printed_numbers(table):
+    cells = [(measure, number) for _, of, measure, number in printed.SCALE if of == table]
+    expected = {
+        name: [cell for other, cell in zip(ROWS[table], cells, strict=True) if other == name] for name in ROWS[table]
+    }
+    for name in filter(None, expected):
+        assert [(c.measure, c.value) for c in experiments.find(name).cells if c.table == table] == expected[name]
+
+
+def test_no_row_has_other_cells():
+    cells = [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells]
+    design = [cell for cell in cells if cell.value is None]
+    assert len(design) == 7  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales: words, not numbers
+    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7 + 8
 
 
 def test_every_start_is_a_known_file_or_another_experiment():

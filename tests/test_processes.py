@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +51,26 @@ def test_in_processes_keeps_the_order_and_uses_others():
 def test_in_processes_raises_the_first_failure(bad, said):
     with pytest.raises(UserError, match=said):
         list(processes.in_processes(square, [(1,), (bad,), (2,)], 2))
+
+
+def test_processes_end_with_their_parent(tmp_path):
+    """A worker of a sweep that is killed leaves none behind."""
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os, time\nfrom attscale.processes import in_processes\n"
+        "def work(number):\n    os.mkdir(f'{number} {os.getpid()}')\n    time.sleep(100)\n"
+        "if __name__ == '__main__':\n    list(in_processes(work, [(1,), (2,)], 2))\n"
+    )
+    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
+    wait_until(lambda: len([*tmp_path.glob("* *")]) == 2)
+    workers = [path.name.split()[1] for path in tmp_path.glob("* *")]
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
+
+
+def wait_until(true, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

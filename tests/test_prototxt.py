@@ -23,7 +23,7 @@ STARTS = {
 
 @pytest.mark.parametrize("row", experiments.EXPERIMENTS.values(), ids=lambda row: row.name)
 def test_no_row_names_a_start_that_it_must_refuse(row):
-    """solve.start_from refuses weights without any of the layers that cannot start by themselves."""
+    """Training refuses weights without any of the layers that cannot start by themselves."""
     needed = prototxt.needs_weights(prototxt.train_net(row))
     start = row.start
     headers = [artefact.text for artefact in prototxt.artefacts(row, "prototxt")]
@@ -55,54 +55,37 @@ def test_the_attention_layers_without_fillers_start_from_the_releases_own():
 def test_check_names_what_differs_is_missing_or_has_no_row(tmp_path):
     row = experiments.find("shapes")
     prototxt.write([row], tmp_path)
-    folder = tmp_path / row.name
+    folder = tmp_path / "shapes/attention3_esupv"
+    train = folder / "train.prototxt"
+    train.write_text("# only a comment more\n" + train.read_text())
     assert prototxt.check([row], tmp_path) == []
-    text = (folder / "train.prototxt").read_text()
-    (folder / "train.prototxt").write_text("# only a comment more\n" + text)
-    assert prototxt.check([row], tmp_path) == []
-    (folder / "train.prototxt").write_text(text.replace("stride: 2", "stride: 1", 1))
+    train.write_text(train.read_text().replace("stride: 2", "stride: 1", 1))
     (folder / "deploy.prototxt").unlink()
     (folder / "solver.prototxt").write_text("base_lr: fast\n")
-    shutil.copytree(folder, tmp_path / "shapes_attention9")
-    problems = prototxt.check([row], tmp_path)
-    assert len(problems) == 4
-    for problem, part in zip(
-        problems, ("train.prototxt: differs", "missing", "does not parse", "attention9: no"), strict=True
-    ):
-        assert part in problem
-
-
-def test_check_names_what_cannot_be_read(tool, tmp_path):
-    """A folder, bytes that are no text, and a folder that is a file: a line each, and no traceback."""
-    row = experiments.find("shapes")
-    folder = tmp_path / "prototxt" / row.name
-    prototxt.write([row], tmp_path / "prototxt")
-    (folder / "train.prototxt").unlink()
-    (folder / "train.prototxt").mkdir()
-    (folder / "deploy.prototxt").write_bytes(b"# a\xff\xfe\n" + (folder / "deploy.prototxt").read_bytes())
-    done = tool("make_net", "shapes", "--check")
-    one_line_error(done, "2 differences")
-    assert done.stdout.splitlines() == [
-        f"prototxt/{row.name}/train.prototxt: cannot be read: Is a directory",
-        f"prototxt/{row.name}/deploy.prototxt: does not parse: byte 3 is no UTF-8 text",
+    for orphan in (tmp_path / "shapes/attention9", tmp_path / "shapes_attention3", tmp_path / "shapes/max3/old"):
+        shutil.copytree(folder, orphan)
+    expected = [
+        "shapes/attention3_esupv/train.prototxt: differs from what experiments.py says",
+        "shapes/attention3_esupv/deploy.prototxt: no such file",
+        "shapes/attention3_esupv/solver.prototxt: not readable: 1:10 : 'base_lr: fast'",
+        "shapes/attention9: no experiment has its files here",
+        "shapes/max3/old: no experiment has its files here",
+        "shapes_attention3: no experiment has its files here",
     ]
-    shutil.rmtree(folder)
-    folder.write_text("")
-    assert [line.split(": ")[1] for line in prototxt.check([row], tmp_path / "prototxt")] == ["cannot be read"] * 3
+    problems = [line.removeprefix(f"{tmp_path}/") for line in prototxt.check([row], tmp_path)]
+    assert [line[: len(start)] for line, start in zip(problems, expected, strict=True)] == expected
 
 
 def test_the_command(tool, tmp_path):
     assert tool("make_net", "voc", "shapes").returncode == 0
-    assert (
-        (tmp_path / "prototxt/voc12_attention3_esupv/train.prototxt")
-        .read_text()
-        .startswith(
+    for name in prototxt.FILES:
+        text = (tmp_path / "prototxt/voc12/attention3_esupv" / name).read_text()
+        assert text.startswith(
             "# voc12_attention3_esupv: voc12: attention over scales 1, 0.75, 0.5, extra supervision\n"
             "# Attention to Scale, table 3, attention, scales {1, 0.75, 0.5}, w/ E-Supv: 69.08 % mean IOU\n"
         )
-    )
+    assert 'net: "prototxt/voc12/attention3_esupv/train.prototxt"' in text
     assert tool("make_net", "voc", "shapes", "--check").returncode == 0
-    one_line_error(tool("make_net", "--check"), "make_net.py writes the files anew")
+    one_line_error(tool("make_net", "--check"), "255 differences", "make_net.py writes the files anew")
     one_line_error(tool("make_net", "vok"), "no experiment 'vok'", "voc")
-    listed = tool("make_net", "--list").stdout.splitlines()
-    assert len(listed) == len(experiments.EXPERIMENTS)
+    assert len(tool("make_net", "--list").stdout.splitlines()) == len(experiments.EXPERIMENTS)

@@ -16,40 +16,59 @@ def main(argv):
     gpu.add_argument("--batch-size", metavar="N", type=cli.positive, default=10, help="images at once (default: 10)")
     gpu.add_argument("--iter-size", metavar="N", type=cli.positive, default=3, help="batches an iteration (default: 3)")
     gpu.add_argument("--iterations", metavar="N", type=cli.positive, default=10, help="timed a round (default: 10)")
-    for command, rounds in ((data, 5), (crf, 3), (gpu, 5)):
+    for command, rounds, run in ((data, 5, data_loading), (crf, 3, crf_scaling), (gpu, 5, nets)):
         command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
         command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
+        command.set_defaults(run=run)
     training = what.add_parser("training", help="memory and time besides Caffe's own, on the narrow shapes net")
     training.add_argument("--iterations", metavar="N", type=cli.positive, default=2000, help="(default: 2000)")
+    training.set_defaults(run=training_costs)
     arguments = parser.parse_args(argv)
-    if arguments.what == "training":
-        from attscale.bench import training
+    arguments.run(arguments)
 
-        print("\n".join(training.lines(training.measure(arguments.iterations))))
-        return
 
+def data_loading(arguments):
+    from attscale.bench import speeds
+
+    if arguments.memory:
+        memory = speeds.data_memory(progress=bar("2000 images"))
+        print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
+    else:
+        tell(speeds.data_loading(rounds=arguments.rounds, progress=bar("round")), arguments)
+
+
+def crf_scaling(arguments):
+    from attscale.bench import speeds
+
+    tell(speeds.crf_scaling(rounds=arguments.rounds, progress=bar("round")), arguments)
+
+
+def nets(arguments):
+    from attscale.bench import netspeed
+
+    options = {name: getattr(arguments, name) for name in ("batch_size", "iter_size", "iterations", "rounds")}
+    sizes = {"crop": arguments.size or 321, "image": arguments.size or 513}
+    lines, measured = netspeed.compare(on=arguments.device, progress=bar("round"), **sizes, **options)
+    tell(measured, arguments, lines)
+
+
+def training_costs(arguments):
+    from attscale.bench import training
+
+    print("\n".join(training.lines(training.measure(arguments.iterations))))
+
+
+def bar(unit):
     from tqdm import tqdm
 
-    from attscale.bench import speeds
+    return lambda steps: tqdm(steps, unit=unit)
+
+
+def tell(measured, arguments, lines=None):
+    """Prints `lines`, or else a sentence for each Ratio, and keeps the Ratios where that is asked for."""
     from attscale.results import ratios
 
-    if arguments.what == "data" and arguments.memory:
-        memory = speeds.data_memory(progress=lambda steps: tqdm(steps, unit="2000 images"))
-        print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
-        return
-    rounds = lambda numbers: tqdm(numbers, unit="round")  # noqa: E731
-    if arguments.what == "gpu":
-        names = ("device", "batch_size", "iter_size", "iterations", "rounds")
-        options = {name: getattr(arguments, name) for name in names}
-        crop, image = arguments.size or 321, arguments.size or 513
-        lines, measured = speeds.gpu(crop=crop, image=image, progress=rounds, **options)
-    elif arguments.what == "crf":
-        measured = speeds.crf_scaling(rounds=arguments.rounds, progress=rounds)
-    else:
-        measured = speeds.data_loading(rounds=arguments.rounds, progress=rounds)
-    if arguments.what != "gpu":
-        lines = map(sentence, measured)
-    print("\n".join(lines))
+    print("\n".join(map(sentence, measured) if lines is None else lines))
     if arguments.out:
         print(ratios.write(arguments.out, arguments.what, measured))
 

@@ -14,10 +14,10 @@ def main(argv):
 
     from attscale.weights import caffemodel, convert
 
-    layers = convert.largefov_from_vgg(caffemodel.read(arguments.vgg), arguments.vgg)
+    layers = convert.largefov_from_vgg(caffemodel.read(arguments.vgg))
     caffemodel.write(arguments.out, layers, name="vgg16_largefov")
     for layer in layers:
-        print(f"{layer.name:8} {' '.join('x'.join(map(str, blob.shape)) for blob in layer.blobs)}")
+        print(f"{layer.name:8} {' '.join('x'.join(map(str, shape)) for shape in layer.shapes)}")
     print(f"wrote {arguments.out}")
 
 

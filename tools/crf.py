@@ -5,9 +5,11 @@ What is there already is kept, so that the same command goes on where it stopped
 """
 
 import dataclasses
-import json
 import time
+from functools import partial
 from pathlib import Path
+
+from tqdm import tqdm
 
 from attscale import cli, experiments
 from attscale.errors import DataError
@@ -38,82 +40,63 @@ def main(argv):
     arguments = parser.parse_intermixed_args(argv)
     row = experiments.find(arguments.name)
 
-    from tqdm import tqdm
-
-    from attscale import datasets
-    from attscale.data import lists
-    from attscale.inference import crf, predictions, provenance, scores, visualize
+    from attscale.inference import crf, provenance, scores, sources
 
     given = {name: getattr(arguments, name) for name in (*NUMBERS, "iterations")}
     options = crf.PARAMETERS[crf.model_of(row)]
     options = dataclasses.replace(options, **{name: value for name, value in given.items() if value is not None})
-    dataset = datasets.find(row.dataset)
-    split = None if arguments.images else arguments.split or dataset.val
-    # images that are named are turned by their EXIF tag, as tools/predict.py does; those of a data set are not
-    images = predictions.find_images(arguments.images) or lists.read_images(dataset, arguments.data, split)
-    score_folder = Path(arguments.scores or predict_scores(row, images, split, arguments))
-    if not any(score_folder.glob(f"*{scores.SUFFIX}")):
-        raise DataError(f"{score_folder}: has no score maps (python tools/predict.py --scores writes them)")
-    provenance.check_predictions(score_folder.parent, row)
-    out = Path(arguments.out or score_folder.parent / "crf")
-    if arguments.search:
-        pairs = lists.read_split(dataset, arguments.data, split or dataset.val)
-        return search(out, pairs, score_folder, dataset, options, arguments)
-    pairs = [(Path(image), scores.name(score_folder, image)) for image in images]
-    print(
-        f"{crf.model_of(row)}: " + ", ".join(f"{key} {value:g}" for key, value in dataclasses.asdict(options).items())
-    )
-    started = time.monotonic()
-    bar = lambda results: tqdm(results, unit="image", desc="crf")  # noqa: E731
-    count = crf.run(
-        pairs,
-        out,
-        len(dataset.classes),
-        options,
-        made_by=predictions.record_of_scores(score_folder.parent, row),
-        oriented=split is None,
-        processes=arguments.processes,
-        progress=bar,
-    )
-    print(f"{out}: {count} images, {count / (time.monotonic() - started):.2f} a second")
-    labels = dict(lists.read_split(dataset, arguments.data, split)) if split and split != "test" else {}
-    chosen = [(image, score_path, labels.get(image)) for image, score_path in pairs[:EXAMPLES]]
-    visualize.before_and_after(out / "crf_examples.png", chosen, out, oriented=split is None)
-    return None
+    images, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
+    folder = Path(arguments.scores or predict_scores(row, images, split, arguments))
+    if not any(folder.glob(f"*{scores.SUFFIX}")):
+        raise DataError(f"{folder}: has no score maps (python tools/predict.py --scores writes them)")
+    provenance.check_predictions(folder.parent, row)
+    out = Path(arguments.out or folder.parent / "crf")
+    (search if arguments.search else refine)(row, images, split, folder, out, options, arguments)
 
 
 def predict_scores(row, images, split, arguments):
     """The folder of the score maps of `images`, predicted as far as they are not there."""
-    from tqdm import tqdm
+    from attscale.inference import predictions, sources
 
-    from attscale.inference import predictions
-
-    folder = Path("predictions", row.name, split or "")
-    output = predictions.output(folder, row, arguments.weights, with_scores=True)
-    predictor = predictions.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
-    bar = lambda items: tqdm(items, unit="image", desc=row.name)  # noqa: E731
-    predictions.predict(predictor, predictions.files(images, oriented=split is None), output, progress=bar)
+    folder = predictions.folder_of(row, split)
+    predictions.predict(
+        row,
+        arguments.weights,
+        sources.files(images, oriented=split is None),
+        folder,
+        predictions.Options(scores=True),
+        gpus=cli.gpus_of(arguments),
+        threads=arguments.threads,
+        progress=partial(tqdm, total=len(images), unit="image", desc=row.name),
+    )
     return folder / "scores"
 
 
-def search(out, pairs, score_folder, dataset, options, arguments):
-    import random
+def refine(row, images, split, folder, out, options, arguments):
+    from attscale import datasets
+    from attscale.data import lists
+    from attscale.inference import crf, scores, visualize
 
-    from tqdm import tqdm
+    print(f"{crf.model_of(row)}: {', '.join(f'{key} {value:g}' for key, value in dataclasses.asdict(options).items())}")
+    started, bar = time.monotonic(), partial(tqdm, unit="image", desc="crf")
+    on = {"oriented": split is None, "processes": arguments.processes}
+    count = crf.refine(row, images, folder, out, options, **on, progress=bar)
+    print(f"{out}: {count} images, {count / (time.monotonic() - started):.2f} a second")
+    labelled = split not in (None, "test")
+    labels = dict(lists.read_split(datasets.find(row.dataset), arguments.data, split)) if labelled else {}
+    chosen = [(image, scores.name(folder, image), labels.get(image)) for image in images[:EXAMPLES]]
+    visualize.before_and_after(out / "crf_examples.png", chosen, out, oriented=split is None)
 
-    from attscale import plots
-    from attscale.files import write_text
-    from attscale.inference import crf, scores
 
-    chosen = sorted(random.Random(arguments.seed).sample(pairs, min(arguments.samples, len(pairs))))
-    samples = [(image, scores.name(score_folder, image), label) for image, label in chosen]
-    bar = lambda results: tqdm(results, total=len(samples), unit="image", desc="search")  # noqa: E731
-    tried = crf.search(samples, len(dataset.classes), options, processes=arguments.processes, progress=bar)
+def search(row, _, split, folder, out, options, arguments):
+    from attscale.inference import crf_search
+
+    samples = crf_search.draw(row, arguments.data, split, folder, arguments.samples, arguments.seed)
+    bar = partial(tqdm, total=len(samples), unit="image", desc="search")
+    tried = crf_search.search(row, samples, options, processes=arguments.processes, progress=bar)
     for setting, score in tried[:10]:
         print(f"bi_w {setting.bi_w:<5g} bi_xy {setting.bi_xy:<5g} bi_rgb {setting.bi_rgb:<5g} {100 * score:6.2f}")
-    record = [{**dataclasses.asdict(setting), "mean_iou": score} for setting, score in tried]
-    write_text(out / "search.json", json.dumps(record, indent=1) + "\n")
-    plots.crf_surface(out / "search.png", tried)
+    crf_search.write(out, tried)
     print(f"{out / 'search.png'}: {len(tried)} settings on {len(samples)} images")
 
 

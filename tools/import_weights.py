@@ -21,12 +21,12 @@ def main(argv):
     row = experiments.find(arguments.name)
 
     from attscale import prototxt
-    from attscale.nets import assemble
+    from attscale.nets import geometry
     from attscale.weights import caffemodel, transplant
 
-    target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), assemble.scores_name(row))
+    target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), geometry.scores_name(row))
     layers, lines = transplant.transplant(
-        arguments.released,
+        caffemodel.read(arguments.released),
         target,
         rename_classifier=arguments.rename_classifier,
         fresh_classifier=arguments.fresh_classifier,

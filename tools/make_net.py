@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes prototxt/<experiment>/{train,deploy,solver}.prototxt for the named experiments, or for all."""
+"""Writes prototxt/<data set>/<net>/{train,deploy,solver}.prototxt for the named experiments, or for all."""
 
 from attscale import cli, experiments
 
@@ -11,7 +11,7 @@ def main(argv):
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--list", action="store_true", help="print the experiments and the paper's number for each")
     action.add_argument(
-        "--check", action="store_true", help="write nothing; fail if a file differs, lacks or has no row"
+        "--check", action="store_true", help="write nothing; fail if a file differs, is missing or has no experiment"
     )
     arguments = parser.parse_args(argv)
     rows = [experiments.find(name) for name in arguments.names] or list(experiments.EXPERIMENTS.values())

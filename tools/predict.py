@@ -6,7 +6,9 @@ What is there already is kept, so that the same command goes on where it stopped
 
 import argparse
 import math
-import time
+from functools import partial
+
+from tqdm import tqdm
 
 from attscale import cli, experiments
 from attscale.errors import UserError
@@ -22,7 +24,7 @@ def main(argv):
     parser.add_argument("--out", metavar="DIR", help="(default: predictions/NAME/SPLIT, or predictions/NAME)")
     parser.add_argument("--scores", action="store_true", help="also scores/<id>.npz, float16, for tools/crf.py")
     parser.add_argument(
-        "--weight-maps", action="store_true", help="also weight_maps/<id>.npz: how much each scale said"
+        "--weight-maps", action="store_true", help="also weight_maps/<id>.npz: how much each scale counted"
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image (not of the paper)")
     parser.add_argument("--scales", metavar="N,N", type=scales, default=(1.0,), help="average over these sizes, too")
@@ -30,41 +32,28 @@ def main(argv):
     row = experiments.find(arguments.name)
     if sum(map(bool, (arguments.images, arguments.split, arguments.video))) > 1:
         raise UserError("give images, or --split, or --video")
-    if arguments.weight_maps and (arguments.flip or len(arguments.scales) > 1):
-        raise UserError("--weight-maps are of one pass: without --flip and --scales")
 
-    from tqdm import tqdm
+    from attscale.inference import predictions, sources
 
-    from attscale import datasets
-    from attscale.data import lists
-    from attscale.inference import predictions
-
-    dataset = datasets.find(row.dataset)
-    split = None if arguments.images or arguments.video else arguments.split or dataset.val
-    options = {"flip": arguments.flip, "scales": arguments.scales}
+    names = ("scores", "weight_maps", "flip", "scales")
+    options = predictions.Options(**{name: getattr(arguments, name) for name in names})
     if arguments.video:
-        images, total = predictions.frames(arguments.video), None
-        options["video_sha256"] = predictions.digest_of_video(arguments.video)
-    elif split:
-        images = predictions.files(lists.read_images(dataset, arguments.data, split), oriented=False)
-        total = len(images)
+        images, split, total = sources.frames(arguments.video), None, None
     else:
-        images = predictions.files(predictions.find_images(arguments.images), oriented=True)
-        total = len(images)
-    output = predictions.output(
-        arguments.out or "/".join(filter(None, ("predictions", row.name, split))),
+        paths, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
+        images, total = sources.files(paths, oriented=split is None), len(paths)
+    folder = arguments.out or predictions.folder_of(row, split)
+    count, seconds = predictions.predict(
         row,
         arguments.weights,
-        with_scores=arguments.scores,
-        with_weight_maps=arguments.weight_maps,
-        **options,
+        images,
+        folder,
+        options,
+        gpus=cli.gpus_of(arguments),
+        threads=arguments.threads,
+        progress=partial(tqdm, total=total, unit="image", desc=row.name),
     )
-    predictor = predictions.predictor(row, arguments.weights, cli.gpus_of(arguments), arguments.threads)
-    started = time.monotonic()
-    bar = lambda items: tqdm(items, total=total, unit="image", desc=row.name)  # noqa: E731
-    count = predictions.predict(predictor, images, output, flip=arguments.flip, scales=arguments.scales, progress=bar)
-    rate = count / (time.monotonic() - started)
-    print(f"{output.folder}: {count} predicted, {rate:.2f} images/s")
+    print(f"{folder}: {count} predicted, {count / seconds:.2f} images/s")
 
 
 def scales(text):

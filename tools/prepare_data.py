@@ -4,13 +4,17 @@
 An interrupted run is continued by the same command; what is there already is kept.
 """
 
+from functools import partial
 from pathlib import Path
 
-from attscale import cli
+from tqdm import tqdm
+
+from attscale import cli, datasets
 from attscale.errors import UserError
 
 
 def main(argv):
+    shapes = datasets.find("shapes").sizes
     parser = cli.parser(__doc__, "python tools/prepare_data.py voc12 --archives ~/Downloads")
     parser.add_argument("dataset", choices=["voc12", "voc10_part", "coco", "ade20k", "shapes"])
     parser.add_argument("--root", metavar="DIR", help="where to put it (default: its folder below data/)")
@@ -18,14 +22,11 @@ def main(argv):
     parser.add_argument("--verify", action="store_true", help="only check what is there; print pixels by class")
     parser.add_argument("--any-count", action="store_true", help="accept lists of other lengths than the official")
     parser.add_argument("--full", action="store_true", help="coco: all images as well, for pretraining")
-    parser.add_argument("--train", metavar="N", type=cli.positive, default=1500, help="shapes: images (default: 1500)")
-    parser.add_argument("--val", metavar="N", type=cli.positive, default=150, help="shapes: images (default: 150)")
+    for split, count in shapes.items():
+        said = f"shapes: images (default: {count})"
+        parser.add_argument(f"--{split}", metavar="N", type=cli.positive, default=count, help=said)
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of shapes, and of coco's subsets")
     arguments = parser.parse_args(argv)
-
-    from tqdm import tqdm
-
-    from attscale import datasets
 
     dataset = datasets.find(arguments.dataset)
     root = Path(arguments.root or Path("data", dataset.root))
@@ -36,50 +37,36 @@ def main(argv):
     else:
         from attscale.prepare import sets
 
-        options = {"any_count": arguments.any_count}
-        if arguments.dataset == "coco":
-            options |= {"full": arguments.full, "seed": arguments.seed}
-        say = tqdm.write
-        bar = lambda name: lambda pairs: tqdm(pairs, unit="pair", desc=f"checking {name}")  # noqa: E731
-        lists = sets.make(arguments.dataset, root, arguments.archives, say=say, progress=bar, **options)
+        options = {"full": arguments.full, "seed": arguments.seed} if arguments.dataset == "coco" else {}
+        lists = sets.make(
+            arguments.dataset, root, arguments.archives,
+            any_count=arguments.any_count, say=tqdm.write, progress=bar, **options,
+        )  # fmt: skip
         print(f"{root}: {', '.join(f'{name} {count}' for name, count in lists.items())}")
 
 
 def make_shapes(root, arguments):
-    from tqdm import tqdm
-
     from attscale.data import shapes
 
-    made = shapes.make(
-        root,
-        train=arguments.train,
-        val=arguments.val,
-        seed=arguments.seed,
-        progress=lambda numbers: tqdm(numbers, unit="image", desc="shapes"),
-    )
+    progress = partial(tqdm, unit="image", desc="shapes")
+    made = shapes.make(root, train=arguments.train, val=arguments.val, seed=arguments.seed, progress=progress)
     print(f"{root}: {arguments.train} training and {arguments.val} val images" + ("" if made else ", there already"))
 
 
 def verify(root, dataset):
     """Every list of the set that is there and has label maps; faults are named, and counted in the error."""
-    from tqdm import tqdm
-
     from attscale.data import verify
-    from attscale.data.lists import read_list
 
-    paths = {name: split.list for name, split in dataset.splits.items() if name != "test"}
-    found = {name: path for name, path in paths.items() if (root / path).exists()}
-    if not found:
-        raise UserError(f"{root}: has none of the lists {', '.join(paths.values())}; prepare the set first")
     faults = 0
-    for name, path in found.items():
-        pairs = read_list(root, path)
-        report = verify.check(pairs, len(dataset.classes), lambda p, name=name: tqdm(p, unit="pair", desc=name))
-        print(f"{root / path}: {report.pairs} pairs")
-        print("\n".join(verify.table(report, dataset.classes)))
+    for path, report in verify.check_lists(root, dataset, bar):
+        print(f"{path}: {report.pairs} pairs", *verify.table(report, dataset.classes), sep="\n")
         faults += len(report.faults)
     if faults:
         raise UserError(f"{root}: {faults} faulty pairs")
+
+
+def bar(name):
+    return partial(tqdm, unit="pair", desc=f"checking {name}")
 
 
 if __name__ == "__main__":

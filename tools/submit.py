@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Makes the archive for VOC's evaluation server from predictions, after checking all that the server asks for."""
 
+from functools import partial
+
+from tqdm import tqdm
+
 from attscale import cli
 from attscale.errors import UserError
-
-TEST_IMAGES = 1456
 
 
 def main(argv):
@@ -14,19 +16,18 @@ def main(argv):
     parser.add_argument("--split", choices=["test", "val"], default="test", help="(default: test)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--out", metavar="FILE", required=True, help="the archive to write, .tgz")
-    parser.add_argument("--any-count", action="store_true", help="accept a test list of your own")
+    parser.add_argument("--any-count", action="store_true", help="accept a list of your own")
     arguments = parser.parse_args(argv)
-
-    from tqdm import tqdm
 
     from attscale import datasets
     from attscale.data import lists
     from attscale.inference import submission
 
-    images = lists.read_images(datasets.find("voc12"), arguments.data, arguments.split)
-    if arguments.split == "test" and len(images) != TEST_IMAGES and not arguments.any_count:
-        raise UserError(f"the test list has {len(images)} images, expected {TEST_IMAGES} (--any-count accepts it)")
-    bar = lambda items: tqdm(items, unit="image", desc="checking")  # noqa: E731
+    dataset = datasets.find("voc12")
+    images, expected = lists.read_images(dataset, arguments.data, arguments.split), dataset.size_of(arguments.split)
+    if len(images) != expected and not arguments.any_count:
+        raise UserError(f"the {arguments.split} list has {len(images)} images, expected {expected} (--any-count)")
+    bar = partial(tqdm, unit="image", desc="checking")
     submission.write(arguments.out, arguments.predictions, images, arguments.competition, arguments.split, bar)
     print(f"{arguments.out}: {len(images)} label maps")
 

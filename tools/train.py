@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attscale import cli, experiments
 from attscale.errors import OutOfMemoryError, RunError, UserError
+from attscale.processes import ProcessDiedError
 from attscale.training import runs, supervise
 
 
@@ -75,8 +76,8 @@ def main(argv):
     folder = Path(arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}")
     runs.create(folder, options, [Path(sys.executable).name, *sys.argv])
     try:
-        return supervise.run(folder, max(1, len(options.gpus)))
-    except (supervise.ProcessDiedError, OutOfMemoryError):  # it can be continued, and says so
+        return supervise.run(folder)
+    except (ProcessDiedError, OutOfMemoryError):  # it can be continued, and says so
         raise
     except UserError:
         runs.forget(folder)
@@ -84,11 +85,10 @@ def main(argv):
 
 
 def resume(folder):
-    run = runs.load(folder)
     if (folder / runs.FINAL).exists():
         print(f"{folder / runs.FINAL}: this run is finished")
-        return
-    supervise.run(folder, max(1, len(run.gpus)))
+    else:
+        supervise.run(folder)
 
 
 def gpus(text):

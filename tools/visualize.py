@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The paper's figures: image, ground truth, baseline, prediction and the weight map of each scale, as PNG or video."""
 
+from functools import partial
 from pathlib import Path
+
+from tqdm import tqdm
 
 from attscale import cli, experiments
 from attscale.errors import UserError
@@ -26,19 +29,19 @@ def main(argv):
         raise UserError(f"--out {arguments.out}: a video needs a name that ends in .mp4 or .avi")
 
     from attscale.inference import predictions, visualize
+    from attscale.weights import caffemodel
 
-    chosen = None if arguments.video else choose(row, arguments)
-    on = (cli.gpus_of(arguments), arguments.threads)
-    predictor = predictions.predictor(row, arguments.weights, *on)
+    def load(row, path):
+        return predictions.load_predictor(row, caffemodel.read(path), cli.gpus_of(arguments), arguments.threads)
+
     if arguments.video:
-        from tqdm import tqdm
-
-        bar = lambda frames: tqdm(frames, unit="frame", desc=row.name)  # noqa: E731
-        count = visualize.video(predictor, arguments.video, arguments.out, bar)
+        bar = partial(tqdm, unit="frame", desc=row.name)
+        count = visualize.video(load(row, arguments.weights), arguments.video, arguments.out, bar)
         print(f"{arguments.out}: {count} frames")
         return
-    single = experiments.find(row.baseline)
-    baseline = predictions.predictor(single, arguments.baseline, *on) if arguments.baseline else None
+    chosen = choose(row, arguments)
+    predictor = load(row, arguments.weights)
+    baseline = load(experiments.find(row.baseline), arguments.baseline) if arguments.baseline else None
     for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
         print(path)
 

@@ -42,6 +42,8 @@ def reading(path, kind=UserError):
         raise kind(f"{path}: no such file") from error
     except OSError as error:
         raise kind(f"{path}: cannot be read: {error.strerror or one_line(error)}") from error
+    except KeyError as error:  # which says the key alone
+        raise kind(f"{path}: not readable: there is no {error}") from error
     except Exception as error:
         raise kind(f"{path}: not readable: {one_line(error)}") from error
 

@@ -54,13 +54,13 @@ def frame(image, label, weights):
     """A video's frame (H, W x (2 + S), 3) BGR: the image, the label map laid over it, and each scale's weight map."""
     colours = np.ascontiguousarray(voc_palette()[label][..., ::-1])
     panels = [image, np.where((label > 0)[..., None], image // 2 + colours // 2, image)]
-    table = (plt.get_cmap("viridis")(np.arange(256))[:, 2::-1] * 255).astype(np.uint8)  # BGR
+    table = plt.get_cmap("viridis")(np.arange(256), bytes=True)[:, 2::-1]  # BGR
     panels += [table[np.rint(255 * weight).astype(np.uint8)] for weight in (weights if weights is not None else ())]
     return np.concatenate(panels, axis=1).astype(np.uint8)
 
 
 def attention_by_size(path, table, scales):
-    """Mean weight of each scale by object size; `table` is that of `attscale.scoring.evaluate.by_size`."""
+    """Mean weight of each scale by object size; `table`: rows (from, to, how many, weights) in pixels."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     centres = [np.sqrt(low * high) for low, high, _, _ in table]
     for s, scale in enumerate(scales):
@@ -76,7 +76,7 @@ def attention_by_size(path, table, scales):
 
 
 def losses(path, log):
-    """The loss of each head over the iterations; `log` is that of `attscale.training.loop.read_log`."""
+    """The loss of each head over the iterations; `log`: records with "iteration" and "losses", by head."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
     for head in log[0]["losses"]:
         axis.plot([record["iteration"] for record in log], [record["losses"][head] for record in log], label=head)

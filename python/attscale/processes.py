@@ -9,6 +9,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import re
 import signal
@@ -131,8 +132,9 @@ def in_processes(function, jobs, processes=None):
     processes = min(processes or os.cpu_count(), max(1, len(jobs)))
     context = multiprocessing.get_context("spawn")  # nothing of Caffe or BLAS is inherited
     with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
-        futures = [pool.submit(function, *job) for job in jobs]
         try:
+            with _deaf():
+                futures = [pool.submit(function, *job) for job in jobs]
             for future in futures:
                 yield future.result()
         except concurrent.futures.process.BrokenProcessPool:
@@ -141,6 +143,22 @@ def in_processes(function, jobs, processes=None):
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _deaf():
+    """Children that are started inside never hear Ctrl-C, which would end each in a trace; here it comes afterwards."""
+    multiprocessing.resource_tracker.ensure_running()  # the first child would start it, and it resets the mask
+    heard = []
+    usual = signal.signal(signal.SIGINT, lambda *arguments: heard.append(arguments))  # other threads are not masked
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _begin(parent):

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 
 from attscale import datasets
 from attscale.data.loader import LoaderOptions
-from attscale.errors import ExperimentError
+from attscale.errors import ExperimentError, reading
 from attscale.experiments import EXPERIMENTS
 from attscale.files import write_text
 from attscale.nets import assemble
@@ -78,7 +78,7 @@ def solver(row):
         average_loss=options.average_loss,
         display=0,  # the trainer logs each loss itself
         snapshot=0,  # and keeps the snapshots
-        net=f"prototxt/{row.name}/train.prototxt",
+        net=str(_place(row, "prototxt") / "train.prototxt"),
         snapshot_prefix=f"runs/{row.name}/snapshot",
     )
     if options.lr_policy == "step":
@@ -98,6 +98,15 @@ class Artefact:
     text: str
     message: object
 
+    def difference(self):
+        """What the file lacks, in a line, compared as parsed messages; None where it is as generated."""
+        try:
+            with reading(self.path, ExperimentError):
+                found = text_format.Parse(self.path.read_text(), type(self.message)())
+        except ExperimentError as error:
+            return str(error)
+        return None if found == self.message else f"{self.path}: differs from what experiments.py says"
+
 
 def artefacts(row, folder):
     """The three files of a row below `folder`."""
@@ -109,9 +118,14 @@ def artefacts(row, folder):
     header += f"# Generated: python tools/make_net.py {row.name}\n"
     messages = (train_net(row), deploy_net(row), solver(row))
     return [
-        Artefact(Path(folder) / row.name / name, header + text_format.MessageToString(message), message)
+        Artefact(_place(row, folder) / name, header + text_format.MessageToString(message), message)
         for name, message in zip(FILES, messages, strict=True)
     ]
+
+
+def _place(row, folder):
+    """The folder of a row's files below `folder`."""
+    return Path(folder, row.dataset, row.net)
 
 
 def write(rows, folder):
@@ -122,36 +136,9 @@ def write(rows, folder):
 
 
 def check(rows, folder):
-    """The differences between the files below `folder` and the rows, a line each, compared as parsed messages.
-
-    Also names folders that no experiment has.
-    """
-    folder = Path(folder)
-    problems = []
-    for row in rows:
-        for artefact in artefacts(row, folder):
-            try:
-                found = _parse(artefact.path, type(artefact.message))
-            except ExperimentError as error:
-                problems.append(str(error))
-            else:
-                if found != artefact.message:
-                    problems.append(f"{artefact.path}: differs from what experiments.py says")
-    if folder.is_dir():
-        orphans = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name not in EXPERIMENTS)
-        problems += [f"{folder / name}: no experiment has this name" for name in orphans]
-    return problems
-
-
-def _parse(path, kind):
-    """The message of that kind in the file `path`. Raises ExperimentError."""
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), kind())
-    except FileNotFoundError:
-        raise ExperimentError(f"{path}: missing") from None
-    except OSError as error:
-        raise ExperimentError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ExperimentError(f"{path}: does not parse: byte {error.start} is no UTF-8 text") from None
-    except text_format.ParseError as error:
-        raise ExperimentError(f"{path}: does not parse: {error}") from None
+    """What differs between the files below `folder` and the rows, a line each; and folders that no experiment has."""
+    problems = [artefact.difference() for row in rows for artefact in artefacts(row, folder)]
+    nets = {_place(row, folder) for row in EXPERIMENTS.values()}
+    known = {Path(folder), *nets, *(net.parent for net in nets)}
+    strange = (path for path in sorted(Path(folder).glob("**/")) if path not in known and path.parent in known)
+    return [*filter(None, problems), *(f"{path}: no experiment has its files here" for path in strange)]

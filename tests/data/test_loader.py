@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 
@@ -9,7 +10,8 @@ from attscale.data.images import read_label, write_label
 from attscale.data.loader import BatchLoader, LoaderOptions
 from attscale.data.transforms import MEAN
 from attscale.errors import DataError, UserError
-from attscale.options import encode
+from attscale.options import decode, encode, to_values
+from attscale.processes import ProcessDiedError
 from helpers.spoilers import SPOILERS
 
 
@@ -104,21 +106,25 @@ def test_a_killed_worker_raises_and_does_not_hang(mini):
     data, label = np.empty((2, 3, 33, 33), np.float32), np.empty((2, 33, 33), np.float32)
     loader.read(data, label)
     os.kill(loader._workers[1].pid, signal.SIGKILL)
-    with pytest.raises(DataError, match=r"worker .* died with exit status -9"):
+    with pytest.raises(ProcessDiedError, match=r"worker \(process \d+\) was ended by SIGKILL"):
         repeat(10, loader.read, data, label)
 
 
-def test_bad_options_are_named(mini):
-    with pytest.raises(UserError, match="batch_size is 0"):
-        options(mini, batch_size=0)
-    with pytest.raises(UserError, match="rank is 2, expected less than ranks, 2"):
-        options(mini, rank=2, ranks=2)
-    with pytest.raises(UserError, match="three values"):
-        options(mini, mean=(1.0,))
-    with pytest.raises(UserError, match="least and largest factor"):
-        options(mini, scale_range=(1.4, 0.6))
-    with pytest.raises(UserError, match="either scales or scale_range"):
-        options(mini, scales=(1.0,), scale_range=(0.6, 1.4))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
+        ({"mean": [1.0]}, r"mean is \[1.0\], expected tuple\[float, float, float\]"),
+        ({"scale_range": [1.4, 0.6]}, "least and largest factor"),
+        ({"scale_range": [0.6, 1.0, 1.4]}, "least and largest factor"),
+        ({"scales": [1.0], "scale_range": [0.6, 1.4]}, "either scales or scale_range"),
+        ({"scales": [1.0, 0.0]}, "not above 0"),
+    ],
+)
+def test_bad_options_are_named(mini, changes, said):
+    text = json.dumps({**to_values(options(mini)), **changes})
+    with pytest.raises(UserError, match=said):
+        decode(LoaderOptions, text)
 
 
 def test_seg_data_in_caffe(mini, make_net):

@@ -15,9 +15,10 @@ from attscale.data.samples import load_sample
 
 
 def plain(image, label, top, left, mirror, mean, crop):
+    """The forks make the image a double, then pad it with the exact mean (data_transformer.cpp, TransformImgAndSeg)."""
     height, width = max(image.shape[0], crop), max(image.shape[1], crop)
     padded = np.empty((height, width, 3))
-    padded[...] = [104, 117, 123]  # the mean as a colour
+    padded[...] = [104.008, 116.669, 122.675]
     ignored = np.full((height, width), 255)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
@@ -40,11 +41,12 @@ def test_cut(height, width, top, left, mirror):
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     label = rng.integers(0, 21, (height, width), np.uint8)
     pixels, out = np.full((3, 13, 13), 77, np.uint8), np.full((13, 13), 99, np.uint8)
-    transforms.cut(image, label, top, left, mirror, transforms.MEAN, pixels, out)
+    inside = transforms.cut(image, label, top, left, mirror, pixels, out)
     data = np.full((1, 3, 13, 13), np.nan, np.float32)
-    transforms.subtract_mean(pixels[None], transforms.MEAN, data)
-    expected_data, expected_label = plain(image, label, top, left, mirror, np.array(transforms.MEAN), 13)
+    transforms.subtract_mean(pixels[None], [inside], transforms.MEAN, data)
+    expected_data, expected_label = plain(image, label, top, left, mirror, np.array([104.008, 116.669, 122.675]), 13)
     np.testing.assert_allclose(data[0], expected_data, atol=1e-4)
+    assert np.array_equal(data[0] == 0, expected_data == 0)  # padding exactly, and nothing else
     assert np.array_equal(out, expected_label)
 
 
@@ -67,7 +69,7 @@ def test_scale_factors():
 def test_scaled_sizes_are_truncated_and_labels_stay_classes():
     image, label = np.zeros((33, 47, 3), np.uint8), np.full((33, 47), 7, np.uint8)
     label[:, ::2] = 3
-    image, label = transforms.random_scale(image, label, 0.75)
+    image, label = transforms.scaled(image, 0.75), transforms.scaled_label(label, 0.75)
     assert image.shape == (24, 35, 3)  # 24.75 and 35.25
     assert label.shape == (24, 35)
     assert set(np.unique(label)) == {3, 7}
@@ -111,13 +113,13 @@ def plain_scale(image, label, factor):
 
 
 @pytest.mark.parametrize("factor", [0.6, 0.75, 1.4, 2.0])
-def test_random_scale_pixel_by_pixel(factor):
+def test_scaling_pixel_by_pixel(factor):
     rng = np.random.default_rng(1)
     image, label = rng.integers(0, 256, (23, 31, 3), np.uint8), rng.integers(0, 21, (23, 31), np.uint8)
     expected, expected_label = plain_scale(image, label, factor)
-    scaled, scaled_label = transforms.random_scale(image, label, factor)
+    scaled = transforms.scaled(image, factor)
     assert scaled.shape == expected.shape
-    assert np.array_equal(scaled_label, expected_label)
+    assert np.array_equal(transforms.scaled_label(label, factor), expected_label)
     np.testing.assert_allclose(scaled, expected, atol=1)  # OpenCV weighs in 11 bits and rounds twice
 
 
@@ -141,9 +143,9 @@ def saved(folder, image, label):
 def loaded(pair, seed, chosen):
     """The sample, less the mean, as a solver gets it: data (3, crop, crop), label (crop, crop)."""
     pixels, label = np.full((1, 3, CROP, CROP), 77, np.uint8), np.full((CROP, CROP), 99, np.uint8)
-    load_sample(pair, np.random.default_rng(seed), chosen, pixels[0], label)
+    inside = load_sample(pair, np.random.default_rng(seed), chosen, pixels[0], label)
     data = np.full(pixels.shape, np.nan, np.float32)
-    transforms.subtract_mean(pixels, chosen.mean, data)
+    transforms.subtract_mean(pixels, [inside], chosen.mean, data)
     return data[0], label
 
 

@@ -9,7 +9,7 @@ from attscale.data.images import write_label
 
 def spoil_missing(root):
     (root / "JPEGImages/3.jpg").unlink()
-    return "3.jpg: no such image"
+    return "3.jpg: no such file"
 
 
 def spoil_image(root):
@@ -63,7 +63,7 @@ def spoil_colour(root):
 def spoil_truncated_label(root):
     path = root / "SegmentationClass/3.png"
     path.write_bytes(path.read_bytes()[:-60])
-    return "3.png: not a readable PNG"
+    return "3.png: cannot be read"
 
 
 def spoil_label_format(root):

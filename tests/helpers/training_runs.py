@@ -9,7 +9,7 @@ import time
 from fractions import Fraction
 
 from attscale import experiments
-from attscale.training import journal, loop, runs, snapshots
+from attscale.training import journal, loop, runs
 from attscale.weights import caffemodel
 from conftest import REPO
 
@@ -37,7 +37,7 @@ def start(folder, *arguments):
 
 
 def weights(folder):
-    return {layer.name: layer.blobs for layer in caffemodel.read(folder / runs.FINAL)}
+    return {name: layer.blobs for name, layer in caffemodel.read(folder / runs.FINAL).layers.items()}
 
 
 def assert_same_weights(folder, other):
@@ -62,7 +62,7 @@ def wait_for(condition, seconds=60):
 
 
 def taken(run):
-    return sorted(path.name for path in (run / snapshots.FOLDER).glob("iter_*"))
+    return sorted(path.name for path in (run / runs.SNAPSHOTS).glob("iter_*"))
 
 
 def processes_of(folder, module="attscale.training.trainer"):
@@ -90,11 +90,12 @@ def stand_in(folder, monkeypatch, says, on, then=""):
 
 def narrow(**changes):
     """A trunk with dropout that trains in no time, one scale."""
-    row = experiments.find("voc12_largefov_nopool5a")
+    row = experiments.find("voc12_largefov")
     trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
     solver = dataclasses.replace(row.solver, **{"max_iter": 6, "batch_size": 2, "iter_size": 2, **changes})
     return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=65, solver=solver)
 
 
-def training_of(mini, **changes):
-    return loop.Training(data=str(mini.parent), **changes)
+def train_row(row, folder, mini, **options):
+    """Trains the row in this process; what it returns."""
+    return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))

@@ -1,11 +1,6 @@
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+import random
 
 import cv2
 import numpy as np
@@ -13,11 +8,12 @@ import pydensecrf.densecrf as dcrf
 import pytest
 from PIL import Image
 
-from attscale import experiments
+from attscale import experiments, plots
 from attscale.data.images import read_label, write_label
-from attscale.errors import DataError, UserError
-from attscale.inference import crf, scores
+from attscale.errors import UserError
+from attscale.inference import crf, crf_search, scores
 from conftest import one_line_error
+from helpers.pictures import pixels
 
 EDGE = 37
 
@@ -111,25 +107,18 @@ def test_the_other_models_of_the_release():
     assert others == {"DeepLab": (5, 50, 10), "MSc": (3, 95, 3), "COCO": (5, 67, 3)}
 
 
-def test_sizes_that_disagree_and_bad_options():
-    image, maps, _ = two_regions()
-    with pytest.raises(DataError, match="the image is 79x60 pixels, its score map 80x60"):
-        crf.apply(image[:, 1:], maps, OPTIONS)
-    with pytest.raises(DataError, match="the CRF's bi_xy is 0, expected more than 0"):
-        dataclasses.replace(OPTIONS, bi_xy=0)
-    for name, value in (("bi_w", -1), ("bi_w", float("nan")), ("pos_xy", float("inf"))):
-        with pytest.raises(DataError, match=f"the CRF's {name} is {value}"):
-            dataclasses.replace(OPTIONS, **{name: value})
-    dataclasses.replace(OPTIONS, bi_w=0)  # leaves the kernel out
-
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_killed_process_is_one_line():
-    with pytest.raises(UserError, match="one of 2 processes was killed, for want of memory perhaps"):
-        list(crf.in_processes(die, [(), ()], 2))
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("bi_xy", 0, "0, expected more than 0"),
+        ("bi_w", -1, "-1, expected at least 0"),
+        ("bi_w", float("nan"), "nan, expected at least 0"),
+        ("pos_xy", float("inf"), "inf, expected more than 0"),
+    ],
+)
+def test_options_that_mean_nothing(name, value, said):
+    with pytest.raises(UserError, match=f"the CRF's {name} is {said}"):
+        dataclasses.replace(OPTIONS, **{name: value})
 
 
 def test_named_images_are_turned_as_for_the_prediction(tmp_path, tool):
@@ -145,8 +134,8 @@ def test_named_images_are_turned_as_for_the_prediction(tmp_path, tool):
 
 
 @pytest.fixture
-def home(tmp_path):
-    """Three images of `shapes` in VOC's layout, with score maps of five classes."""
+def scored(tmp_path):
+    """A folder with three images of `shapes` in VOC's layout, and score maps of five classes."""
     root = tmp_path / "data/shapes"
     lines = []
     for i in range(3):
@@ -161,88 +150,86 @@ def home(tmp_path):
     return tmp_path
 
 
-def test_a_split_on_all_cores_stopped_and_continued(home, tool):
+def test_a_split_on_all_cores_stopped_and_continued(scored, tool):
     done = tool("crf", "shapes", "--scores", "p/scores")
     assert done.returncode == 0, done.stderr
     assert "VOC attention + COCO: bi_w 4, bi_xy 49, bi_rgb 5, pos_w 3, pos_xy 3, iterations 10" in done.stdout
     assert "p/crf: 3 images" in done.stdout
     for i in range(3):
-        assert np.array_equal(read_label(home / f"p/crf/{i}.png"), two_regions(i)[2])
-    before = (home / "p/crf/0.png").stat().st_mtime_ns
-    (home / "p/crf/1.png").unlink()
+        assert np.array_equal(read_label(scored / f"p/crf/{i}.png"), two_regions(i)[2])
+    before = (scored / "p/crf/0.png").stat().st_mtime_ns
+    (scored / "p/crf/1.png").unlink()
     assert "p/crf: 1 images" in tool("crf", "shapes", "--scores", "p/scores").stdout
-    assert (home / "p/crf/0.png").stat().st_mtime_ns == before
+    assert (scored / "p/crf/0.png").stat().st_mtime_ns == before
     done = tool("evaluate", "shapes", "--predictions", "p/crf", "--out", "e")
-    report = json.loads((home / "e/evaluation.json").read_text())
+    report = json.loads((scored / "e/evaluation.json").read_text())
     assert (report["mean_iou"], report["crf"]) == (1, True)  # that it is the CRF's, the folder says
-    assert Image.open(home / "p/crf/crf_examples.png").size[0] > 4 * 100  # image, ground truth, before, after
+    for colour in ((60, 60, 60), (190, 190, 190)):  # of the images, give or take their noise
+        assert pixels(scored / "p/crf/crf_examples.png", colour) > 5000
+    assert pixels(scored / "p/crf/crf_examples.png", plots.voc_palette()[1][::-1]) > 2 * 5000  # the truth, and after
 
 
-def test_bad_score_maps_are_named_and_what_was_finished_is_kept(home, tool):
-    path = home / "p/scores/2.npz"
-    good = path.read_bytes()
-    path.write_bytes(good[:200])
-    one_line_error(tool("crf", "shapes", "--scores", "p/scores"), "p/scores/2.npz: not a score map, or cut short")
-    assert (home / "p/crf/0.png").exists()
-    scores.write(path, np.zeros((4, 60, 80)))
-    one_line_error(tool("crf", "shapes", "--scores", "p/scores"), "2.npz: has 4 classes, expected 5")
-    scores.write(path, np.zeros((5, 60, 81)))
-    one_line_error(
-        tool("crf", "shapes", "--scores", "p/scores"), "2.npz: the image is 80x60 pixels, its score map 81x60"
-    )
-    path.unlink()
-    one_line_error(tool("crf", "shapes", "--scores", "p/scores"), "2.npz: no such score map")
-    (home / "empty").mkdir()
-    one_line_error(tool("crf", "shapes", "--scores", "empty"), "empty: has no score maps")
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:200]), "2.npz: not readable: "),
+        (
+            lambda path: scores.write(path, np.zeros((4, 60, 80))),
+            "2.npz: holds (classes, height, width) (4, 60, 80), its",
+        ),
+        (lambda path: scores.write(path, np.zeros((5, 60, 81))), "(5, 60, 81), its image needs (5, 60, 80)"),
+        (lambda path: path.unlink(), "2.npz: no such file"),
+    ],
+    ids=["cut", "classes", "size", "missing"],
+)
+def test_bad_score_maps_are_named_and_what_was_finished_is_kept(spoil, said, scored, tool):
+    spoil(scored / "p/scores/2.npz")
+    one_line_error(tool("crf", "shapes", "--scores", "p/scores"), said)
+    assert (scored / "p/crf/0.png").exists()
 
 
-def test_the_search_finds_what_is_better_and_the_same_again(home, monkeypatch):
-    """A bilateral kernel of weight 0 cannot mend the noise; one of weight 4 can. In this process, for speed."""
-    monkeypatch.setattr(crf, "COARSE", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
-    monkeypatch.setattr(crf, "FINE", {"bi_w": (0, 1), "bi_xy": (0,), "bi_rgb": (0, 1)})
-    monkeypatch.setattr(crf, "in_processes", lambda function, jobs, _: (function(*job) for job in jobs))
-    root = home / "data/shapes"
-    samples = [
-        (root / f"JPEGImages/{i}.jpg", home / f"p/scores/{i}.npz", root / f"SegmentationClass/{i}.png")
-        for i in range(2)
+def test_a_folder_without_score_maps(scored, tool):
+    one_line_error(tool("crf", "shapes", "--scores", "data"), "data: has no score maps")
+
+
+def samples_of(scored):
+    root = scored / "data/shapes"
+    return [
+        (root / f"JPEGImages/{i}.jpg", scored / f"p/scores/{i}.npz", root / f"SegmentationClass/{i}.png")
+        for i in range(3)
     ]
-    start = dataclasses.replace(OPTIONS, pos_w=0, iterations=4)
-    tried = crf.search(samples, 5, start)
-    assert len(tried) == 2 + 3
-    assert tried[0][0].bi_w >= 4
+
+
+def test_the_search_finds_what_is_better_and_the_same_again(scored, monkeypatch):
+    """A bilateral kernel of weight 0 cannot mend the noise; one of weight 4 can. In this process, for speed."""
+    monkeypatch.setattr(crf_search, "COARSE", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
+    monkeypatch.setattr(crf_search, "FINE", {"bi_w": (0, 1), "bi_xy": (0,), "bi_rgb": (0, 1)})
+    monkeypatch.setattr(crf_search, "in_processes", lambda function, jobs, _: (function(*job) for job in jobs))
+    row, start = experiments.find("shapes"), dataclasses.replace(OPTIONS, pos_w=0, iterations=4)
+    tried = crf_search.search(row, samples_of(scored)[:2], start)
+    assert [(options.bi_w, options.bi_rgb) for options, _ in tried[-1:]] == [(0, 5)]
+    assert {(options.bi_w, options.bi_rgb) for options, _ in tried[:-1]} == {(4, 5), (4, 6), (5, 5), (5, 6)}
     assert tried[0][1] > 0.99
-    assert tried[-1][0].bi_w == 0
     assert tried[-1][1] < 0.75
-    assert tried == crf.search(samples, 5, start)
+    assert tried == crf_search.search(row, samples_of(scored)[:2], start)
 
 
-def test_the_search_command(home, tool):
-    done = tool("crf", "shapes", "--scores", "p/scores", "--search", "--samples", "2", "--iterations", "1")
+def test_the_search_command(scored, tool):
+    """Every setting once; the best and the worst score what a plain count of the CRF's label maps comes to."""
+    done = tool("crf", "shapes", "--scores", "p/scores", "--search", "--samples", "2", "--iterations", "1", "--seed", 3)
     assert done.returncode == 0, done.stderr
-    record = json.loads((home / "p/crf/search.json").read_text())
-    assert len(record) == 36 + 26
-    assert record[0]["mean_iou"] >= record[-1]["mean_iou"]
-    assert (home / "p/crf/search.png").stat().st_size > 5000
-
-
-def test_processes_end_with_their_parent(tmp_path):
-    """A worker of a sweep that is killed leaves none behind."""
-    script = tmp_path / "main.py"
-    script.write_text(
-        "import os, time\nfrom attscale.inference.crf import in_processes\n"
-        "def work(number):\n    os.mkdir(f'{number} {os.getpid()}')\n    time.sleep(100)\n"
-        "if __name__ == '__main__':\n    list(in_processes(work, [(1,), (2,)], 2))\n"
-    )
-    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
-    wait_until(lambda: len([*tmp_path.glob("* *")]) == 2)
-    workers = [path.name.split()[1] for path in tmp_path.glob("* *")]
-    process.kill()
-    process.wait()
-    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
-
-
-def wait_until(true, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    tried = json.loads((scored / "p/crf/search.json").read_text())
+    assert len(tried) == len({(line["bi_w"], line["bi_xy"], line["bi_rgb"]) for line in tried}) == 36 + 26
+    chosen = [samples_of(scored)[i] for i in sorted(random.Random(3).sample(range(3), 2))]
+    for line in (tried[0], tried[-1]):
+        stated = line.pop("mean_iou")
+        hits, union = np.zeros(2), np.zeros(2)
+        for image, score_map, truth_path in chosen:
+            found, _ = crf.label(image, score_map, 5, crf.CrfOptions(**line))
+            truth = read_label(truth_path)
+            for c in range(2):
+                hits[c] += np.sum((found == c) & (truth == c))
+                union[c] += np.sum((found == c) | (truth == c))
+        assert stated == pytest.approx(np.mean(hits / union))
+    assert {line["iterations"] for line in tried} == {1}
+    assert pixels(scored / "p/crf/search.png", (0, 0, 255)) > 20  # the best has a red ring

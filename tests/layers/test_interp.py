@@ -5,7 +5,7 @@ from attscale.errors import UserError
 from attscale.ops.interp import SizeRule, interp, interp_backward, nearest
 from conftest import check_gradient, input_layer, python_layer
 
-# Typed from the release's table: rule, input, output.
+# Typed from docs/release.md, Interp: rule, input, output.
 SIZES = [
     ({"shrink_factor": 2}, 321, 161),
     ({"shrink_factor": 2}, 513, 257),

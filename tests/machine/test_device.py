@@ -77,3 +77,20 @@ def test_what_caffe_can_do_is_not_refused(elsewhere, monkeypatch, kind, visible,
     elsewhere(kind)
     monkeypatch.setattr(device, "visible_gpus", lambda: visible)
     device.demand(gpus)
+
+
+def test_the_drivers_address_of_a_gpu(monkeypatch):
+    class Driver:
+        """Of two cards, at addresses 0 and 1."""
+
+        def cuInit(self, _):  # noqa: N802
+            return 0
+
+        def cuDeviceGetPCIBusId(self, address, length, gpu):  # noqa: N802
+            address.value = b"0000:%02d:00.0" % gpu
+            return 0 if gpu < 2 else 101
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Driver())
+    assert device.bus_id(1) == "0000:01:00.0"
+    with pytest.raises(RunError, match="the PCI address of GPU 2"):
+        device.bus_id(2)

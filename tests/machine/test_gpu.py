@@ -19,9 +19,10 @@ from attscale.data.images import read_image, read_label
 from attscale.data.loader import LoaderOptions
 from attscale.machine import device
 from attscale.machine.build import built_with
-from attscale.nets import assemble
-from conftest import REPO, input_layer
+from attscale.nets import geometry
+from conftest import REPO
 from helpers.gpu_cases import DROPOUT, LAYERS, fed_by_seg_data
+from helpers.net_cases import solver_on, with_inputs
 
 TOLERANCE = 1e-3  # of the largest value
 #: Of the gradient's norm, in nets as a whole: where two values are as good as equal, rounding decides which of them a
@@ -168,7 +169,7 @@ def forms(texts):
 def test_every_layer_of_the_nets_is_compared():
     """Needs no GPU: a layer that a net has in a form of its own is in the list of those that are compared."""
     listed = {key for key, _ in forms([*LAYERS.values(), DROPOUT, fed_by_seg_data(seg_data("data"))])}
-    paths = [path for kind in ("train", "deploy") for path in sorted(REPO.glob(f"prototxt/*/{kind}.prototxt"))]
+    paths = [path for kind in ("train", "deploy") for path in sorted(REPO.glob(f"prototxt/*/*/{kind}.prototxt"))]
     assert len(paths) > 100
     missing = {}
     for path in paths:
@@ -234,13 +235,6 @@ def from_scratch(name, dropout=0.5):
     return dataclasses.replace(row, trunk=trunk, pretraining=None)
 
 
-def with_inputs(message, batch, crop):
-    """The text of a training net that is fed by hand."""
-    del message.layer[0]
-    inputs = input_layer("data", (batch, 3, crop, crop)) + input_layer("label", (batch, 1, crop, crop))
-    return inputs + text_format.MessageToString(message)
-
-
 NETS = [
     "voc12_largefov",
     "voc12_msc_largefov",
@@ -254,7 +248,7 @@ NETS = [
 @pytest.mark.parametrize("name", NETS)
 def test_training_nets_at_321(name, other, photograph, tmp_path):
     """Forward and backward, with dropout at rest, whose draws differ between devices."""
-    text = with_inputs(prototxt.train_net(from_scratch(name)), 1, 321)
+    text = text_format.MessageToString(with_inputs(prototxt.train_net(from_scratch(name)), 1, 321))
     found = compare(text, other, tmp_path, phase=caffe.TEST, feed=photograph, same_gradients=close_in_norm)
     losses = [float(values) for values in found.values() if not values.shape]
     assert all(0 < loss < 1000 for loss in losses)
@@ -265,20 +259,16 @@ def test_training_nets_at_321(name, other, photograph, tmp_path):
 def test_deploy_nets_at_513(name, other, tmp_path):
     text = text_format.MessageToString(prototxt.deploy_net(from_scratch(name)))
     found = compare(text, other, tmp_path, phase=caffe.TEST, backward=False)
-    assert found[assemble.output_name(experiments.find(name))].shape[2:] == (513, 513)
+    assert found[geometry.output_name(experiments.find(name))].shape[2:] == (513, 513)
 
 
 def test_one_solver_step(other, photograph, tmp_path):
     """Of the attention net at 321: what each device takes off its weights is what it found, and the same on both."""
     row = from_scratch("voc12_attention3_esupv", dropout=0.0)
-    (tmp_path / "train.prototxt").write_text(with_inputs(prototxt.train_net(row), 1, 321))
-    message = prototxt.solver(row)
-    message.net, message.random_seed = str(tmp_path / "train.prototxt"), 3
-    (tmp_path / "solver.prototxt").write_text(text_format.MessageToString(message))
 
     def stepped(where, start=None):
         with on(where):
-            solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+            solver = solver_on(tmp_path, row, with_inputs(prototxt.train_net(row), 1, 321), random_seed=3)
             if start is None:
                 solver.net.save(str(tmp_path / "w.caffemodel"))
             else:

@@ -1,22 +1,21 @@
 """What a step of training moves: weights shared by the branches, frozen ones, and by how much."""
 
+import caffe
 import numpy as np
 import pytest
-from google.protobuf import text_format
 
 from attscale import experiments, prototxt
-from helpers.net_cases import caffe_net, narrow, with_inputs
+from helpers.net_cases import narrow, solver_on, with_inputs
 
+PLAIN = {"type": "SGD", "base_lr": 0.01, "lr_policy": "fixed", "momentum": 0, "iter_size": 1}
 CONVS = ["1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "4_1", "4_2", "4_3", "5_1", "5_2", "5_3"]
 
 
 @pytest.mark.parametrize("name", ["shapes_max3_esupv", "shapes_average2", "shapes_attention2", "shapes_largefov"])
-def test_every_merge_trains(tmp_path, name):
+def test_every_merge_trains(name):
     """Forward and backward run, and the gradient reaches the first layer."""
-    import caffe
-
     message = with_inputs(prototxt.train_net(narrow(experiments.find(name))), 2, 97)
-    net = caffe_net(tmp_path, message, caffe.TRAIN)
+    net = prototxt.load(message, caffe.TRAIN)
     fill(net)
     net.forward()
     net.backward()
@@ -42,15 +41,8 @@ def same_scale_net(row):
 
 
 def test_branches_share_weights_bit_for_bit_and_a_step_moves_them_together(tmp_path):
-    import caffe
-
     row = narrow(experiments.find("shapes_attention3_esupv"))
-    net_path = tmp_path / "net.prototxt"
-    net_path.write_text(text_format.MessageToString(same_scale_net(row)))
-    solver_message = prototxt.solver(row)
-    solver_message.net, solver_message.snapshot_prefix = str(net_path), str(tmp_path / "s")
-    (tmp_path / "solver.prototxt").write_text(text_format.MessageToString(solver_message))
-    solver = caffe.get_solver(str(tmp_path / "solver.prototxt"))
+    solver = solver_on(tmp_path, row, same_scale_net(row))
     net = solver.net
     fill(net)
     seen = []
@@ -71,29 +63,13 @@ def test_branches_share_weights_bit_for_bit_and_a_step_moves_them_together(tmp_p
     assert not np.array_equal(seen[0][1], seen[1][1])
 
 
-def solver_of(tmp_path, row, message, **changes):
-    """A plain SGD solver of lr 0.01 without momentum on the net `message`."""
-    import caffe
-
-    net_path, path = tmp_path / "net.prototxt", tmp_path / "solver.prototxt"
-    net_path.write_text(text_format.MessageToString(message))
-    solver = prototxt.solver(row)
-    for name, value in {"type": "SGD", "base_lr": 0.01, "lr_policy": "fixed", "momentum": 0, **changes}.items():
-        setattr(solver, name, value)
-    for name in ("momentum2", "gamma", "stepsize", "power", "iter_size"):
-        solver.ClearField(name)
-    solver.net, solver.snapshot_prefix = str(net_path), str(tmp_path / "s")
-    path.write_text(text_format.MessageToString(solver))
-    return caffe.get_solver(str(path))
-
-
 def values(net, what="data"):
     return {name: [getattr(blob, what).copy() for blob in blobs] for name, blobs in net.params.items()}
 
 
 def test_frozen_layers_do_not_move_and_the_branches_of_msc_do(tmp_path):
     row = narrow(experiments.find("voc12_msc_largefov"))
-    solver = solver_of(tmp_path, row, with_inputs(prototxt.train_net(row), 2, 97))
+    solver = solver_on(tmp_path, row, with_inputs(prototxt.train_net(row), 2, 97), **PLAIN)
     fill(solver.net)
     solver.net.params["fc8_voc12"][1].data[...] = 0.1
     before = values(solver.net)
@@ -109,7 +85,7 @@ def test_every_layer_moves_by_its_multipliers(tmp_path):
     """One step: w - lr lr_mult (gradient + decay decay_mult w); classifier and attention 10, 20, the rest 1, 2."""
     row = narrow(experiments.find("voc"))
     message = with_inputs(prototxt.train_net(row), 2, 97)
-    solver = solver_of(tmp_path, row, message, weight_decay=0.05)
+    solver = solver_on(tmp_path, row, message, **PLAIN, weight_decay=0.05)
     net = solver.net
     fill(net)
     net.blobs["data"].data[...] /= 60
@@ -136,12 +112,10 @@ def test_every_layer_moves_by_its_multipliers(tmp_path):
 
 def test_shared_layers_receive_the_sum_over_the_losses(tmp_path):
     """Three equal branches, averaged: the gradient is 1 + S times that of a net with a single branch and loss."""
-    import caffe
-
     row = narrow(experiments.find("shapes_average3_esupv"))
-    share = caffe_net(tmp_path, same_scale_net(row), caffe.TRAIN)
+    share = prototxt.load(same_scale_net(row), caffe.TRAIN)
     single_row = narrow(experiments.find("shapes_largefov"))
-    single = caffe_net(tmp_path, with_inputs(prototxt.train_net(single_row), 2, 97), caffe.TRAIN)
+    single = prototxt.load(with_inputs(prototxt.train_net(single_row), 2, 97), caffe.TRAIN)
     for net in (share, single):
         fill(net)
     for name, blobs in single.params.items():
@@ -159,10 +133,8 @@ def test_shared_layers_receive_the_sum_over_the_losses(tmp_path):
 
 def test_shared_layers_receive_the_sum_over_the_scales(tmp_path):
     """The attention net's gradients against one single-branch net, run at each scale in turn, and added up."""
-    import caffe
-
     row = narrow(experiments.find("shapes_attention3_esupv"))
-    share = caffe_net(tmp_path, with_inputs(prototxt.train_net(row), 2, 97), caffe.TRAIN)
+    share = prototxt.load(with_inputs(prototxt.train_net(row), 2, 97), caffe.TRAIN)
     fill(share)
     share.params["fc8_shapes"][0].data[...] *= 20
     share.forward()
@@ -171,7 +143,7 @@ def test_shared_layers_receive_the_sum_over_the_scales(tmp_path):
     for suffix, size in (("", 97), ("_res075", 73), ("_res05", 49)):
         message = prototxt.deploy_net(narrow(experiments.find("shapes_largefov")), size)
         message.force_backward = True
-        single = caffe_net(tmp_path, message, caffe.TRAIN)
+        single = prototxt.load(message, caffe.TRAIN)
         single.blobs["data"].reshape(2, 3, size, size)
         single.reshape()
         for name, blobs in single.params.items():

@@ -1,4 +1,4 @@
-"""The trunk, the branches and the heads of the released nets, layer by layer, typed from the release's facts."""
+"""The trunk, the branches and the heads of the released nets, layer by layer, typed from docs/release.md."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def pooling(layer):
 
 
 def check_largefov(net, classifier, *, suffix="", pool5a=False, shared=False, frozen=False):
-    """The trunk of the release, layer after layer from `data` to the classifier, as original-release.md has it.
+    """The trunk of the release, layer after layer from `data` to the classifier, as docs/release.md has it.
 
     net: layers by name; shared: parameters named, `conv1_1_w`; frozen: lr 0 throughout, as under MSc's branches.
     """

@@ -1,12 +1,14 @@
-"""The nets as Caffe builds them: the rows' options, sizes, numbers of parameters, typed from the release's facts."""
+"""The nets as Caffe builds them: the rows' options, sizes, numbers of parameters, typed from docs/release.md."""
 
+import caffe
 import numpy as np
 import pytest
+from caffe import layers as L
 
 from attscale import experiments, prototxt
-from attscale.nets import assemble
+from attscale.nets import geometry
 from attscale.nets.blocks import Branch
-from helpers.net_cases import caffe_net, layers, with_inputs
+from helpers.net_cases import EACH_KIND, layers, with_inputs
 
 
 def test_design_choices_of_the_attention_model():
@@ -61,10 +63,8 @@ def test_without_extra_supervision_there_is_one_loss():
 
 
 @pytest.mark.parametrize(("size", "expected"), [(321, (41, 31, 21)), (513, (65, 49, 33))])
-def test_sizes_line_up_at_full_width(tmp_path, size, expected):
-    import caffe
-
-    net = caffe_net(tmp_path, prototxt.deploy_net(experiments.find("voc"), size), caffe.TEST)
+def test_sizes_line_up_at_full_width(size, expected):
+    net = prototxt.load(prototxt.deploy_net(experiments.find("voc"), size))
     names = ("fc8_voc12", "fc8_voc12_res075", "fc8_voc12_res05")
     assert tuple(net.blobs[name].data.shape[2] for name in names) == expected
     assert net.blobs["fc8_voc12_res075_interp"].data.shape == net.blobs["fc8_voc12"].data.shape
@@ -86,32 +86,15 @@ ATTENTION = 3072 * 9 * 512 + 512 + 512 * 3 + 3
     ("name", "count"),
     [("largefov", LARGEFOV), ("msc_largefov", LARGEFOV + MSC), ("attention3_esupv", LARGEFOV + ATTENTION)],
 )
-def test_parameter_count_at_full_width(tmp_path, name, count):
-    import caffe
-
-    net = caffe_net(tmp_path, prototxt.deploy_net(experiments.find(f"voc12_{name}"), 33), caffe.TEST)
+def test_parameter_count_at_full_width(name, count):
+    net = prototxt.load(prototxt.deploy_net(experiments.find(f"voc12_{name}"), 33))
     blobs = {blob.data.ctypes.data: blob.data.size for blobs in net.params.values() for blob in blobs}  # shared: once
     assert sum(blobs.values()) == count
 
 
-KINDS = [
-    "voc12_largefov",
-    "voc10_part_msc_largefov",
-    "voc12_max2",
-    "voc12_average3_esupv",
-    "coco_attention3_esupv",
-    "voc10_part_attention4_esupv",
-    "voc10_part_attention3_esupv_fc8",
-]
-
-OTHERS = [name for name in experiments.EXPERIMENTS if name not in KINDS]
-
-
-@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
-def test_every_net_loads_at_full_width_and_size(tmp_path, name):
+@pytest.mark.parametrize("name", EACH_KIND)
+def test_every_net_loads_at_full_width_and_size(name):
     """The training net at its crop and the deploy net at its test size, and the sizes of the branches' scores."""
-    import caffe
-
     row = experiments.find(name)
     expected = {
         193: {"": 25, "_res075": 19, "_res05": 13},
@@ -123,17 +106,14 @@ def test_every_net_loads_at_full_width_and_size(tmp_path, name):
         (with_inputs(prototxt.train_net(row), 1, row.crop_size), caffe.TRAIN, row.crop_size),
         (prototxt.deploy_net(row), caffe.TEST, row.test_size),
     ):
-        net = caffe_net(tmp_path, message, phase)
+        net = prototxt.load(message, phase)
         for scale in row.scales:
             suffix = "" if scale == 1 else "_res" + {0.75: "075", 0.5: "05", 0.25: "025"}[float(scale)]
             assert net.blobs[f"fc8_{row.dataset}{suffix}"].data.shape[2] == expected[size][suffix]
-    assert net.blobs[assemble.output_name(row)].data.shape[2] == row.test_size
+    assert net.blobs[geometry.output_name(row)].data.shape[2] == row.test_size
 
 
 def test_a_taken_layer_name_is_refused():
-    import caffe
-    from caffe import layers as L
-
     branch = Branch(caffe.NetSpec())
     top = branch.add("data", L.Input(shape={"dim": [1]}))
     with pytest.raises(ValueError, match="'data' is already defined"):

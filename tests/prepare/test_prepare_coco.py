@@ -5,6 +5,7 @@ import json
 import zipfile
 
 import numpy as np
+import pytest
 from pycocotools import mask as rle
 
 from attscale import datasets
@@ -36,7 +37,7 @@ def instances(half, ids, annotations):
     return json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}).encode()
 
 
-def coco_archives(folder, train=None, val=None):
+def coco_archives(folder, train=None):
     first = [
         annotation(1, 9, 1, box(2, 2, 12, 12), 100),  # person
         annotation(2, 9, 90, box(4, 4, 8, 8), 16),  # toothbrush in front of it, though listed later
@@ -48,7 +49,7 @@ def coco_archives(folder, train=None, val=None):
         folder / "annotations_trainval2014.zip",
         {
             "annotations/instances_train2014.json": train or instances("train2014", [4, 9, 25], first + second),
-            "annotations/instances_val2014.json": val or instances("val2014", [7], []),
+            "annotations/instances_val2014.json": instances("val2014", [7], []),
             "annotations/captions_val2014.json": b"{}",
         },
     )
@@ -124,30 +125,36 @@ def test_every_voc_class_has_its_coco_class():
     assert set(coco.TO_VOC) < set(datasets.find("coco").classes)
 
 
-def test_damaged_coco(tmp_path, tool):
-    def spoiled(said, **changes):
-        coco_archives(tmp_path, **changes)
-        refused(tool, "coco", said)
-        assert not (tmp_path / "root/list/train10k.txt").exists()
+def train_with(*segmentations):
+    """An instances file of one image that holds a person for each of these."""
+    return instances("train2014", [4], [annotation(i, 4, 1, form, 1) for i, form in enumerate(segmentations)])
 
-    spoiled("instances_train2014.json: damaged or cut short", train=b'{"images": [')
-    spoiled("not an instances file", train=b'{"images": []}')
-    spoiled("annotations of category 2, which it does not have", train=instances(
-        "train2014", [4], [annotation(1, 4, 2, box(0, 0, 1, 1), 1)]
-    ))  # fmt: skip
-    spoiled("annotations/instances_train2014.json: annotation 1: its mask is", train=instances(
-        "train2014", [4], [annotation(1, 4, 1, {"size": [3, 3], "counts": [0, 9]}, 1)]
-    ))  # fmt: skip
-    spoiled("'../../x.jpg' is no image's file name", train=instances("train2014", [4], []).replace(
-        b"COCO_train2014_000000000004.jpg", b"../../x.jpg"
-    ))  # fmt: skip
-    spoiled("annotation 1: has no polygon of at least 3 points (6 numbers)", train=instances(
-        "train2014", [4], [annotation(1, 4, 1, [[1, 2]], 1)]
-    ))  # fmt: skip
-    spoiled("4 is no image's file name", train=instances("train2014", [4], []).replace(
-        b'"COCO_train2014_000000000004.jpg"', b"4"
-    ))  # fmt: skip
-    spoiled("not an instances file", train=instances("train2014", [4], []).replace(b'"height": 20', b'"height": "a"'))
+
+NAME = b"COCO_train2014_000000000004.jpg"
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        (b'{"images": [', "instances_train2014.json: not readable: Expecting value"),
+        (b'{"images": []}', "instances_train2014.json: not readable: there is no 'categories'"),
+        (
+            train_with(box(0, 0, 1, 1)).replace(b'"person"', b'"dragon"'),
+            "instances_train2014.json: not readable: there is no 'dragon'",
+        ),
+        (train_with({"size": [3, 3], "counts": [0, 9]}), "instances_train2014.json: image 4: not readable: boolean"),
+        (train_with([[1, 2]]), "instances_train2014.json: image 4: not readable: list index"),
+        (train_with().replace(b'"height": 20', b'"height": "a"'), "image 4: not readable: 'str' object"),
+        (train_with().replace(NAME, b"../../" + NAME), "train2014.zip: lacks train2014/../../COCO_train2014_0"),
+    ],
+)
+def test_damaged_instances(train, said, tmp_path, tool):
+    coco_archives(tmp_path, train)
+    refused(tool, "coco", said)
+    assert not (tmp_path / "root/list/train10k.txt").exists()
+
+
+def test_damaged_coco(tmp_path, tool):
     coco_archives(tmp_path)
     path = tmp_path / "annotations_trainval2014.zip"
     with zipfile.ZipFile(path) as archive:
@@ -157,7 +164,7 @@ def test_damaged_coco(tmp_path, tool):
     start = 30 + len("annotations/instances_train2014.json")  # a local header has 30 bytes, then the name
     data[start : start + 40] = 40 * b"\xff"  # the first block would be of type 3, which deflate has not
     path.write_bytes(data)
-    refused(tool, "coco", f"{path.name}: annotations/instances_train2014.json: damaged or cut short")
+    refused(tool, "coco", f"{path.name}: annotations/instances_train2014.json: not readable: Error -3")
     coco_archives(tmp_path)
     zipped(tmp_path / "train2014.zip", {"train2014/COCO_train2014_000000000004.jpg": jpeg(4)})
     refused(tool, "coco", "train2014.zip: lacks train2014/COCO_train2014_000000000009.jpg and 1 more")

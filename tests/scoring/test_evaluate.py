@@ -1,37 +1,78 @@
-"""Scores: worked out by hand, of anyone's PNGs, and of the predictions of a split."""
+"""Scoring: of a net, of anyone's PNGs, of the predictions of a split, and of the weights of scales over objects."""
 
 import json
+from fractions import Fraction
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from attscale.data.images import write_index, write_label
+from attscale.errors import DataError
 from attscale.results import evaluations
-from attscale.scoring import metrics
+from attscale.scoring import evaluate
 from conftest import one_line_error
-from helpers.predictions import run, untrained
+from helpers.predictions import run
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return untrained(tmp_path_factory.mktemp("home"))
+class Left:
+    """Stands for a predictor: class 1 in the left half, and 0 in the right; scale 1/2 says 0 everywhere."""
+
+    row = SimpleNamespace(scales=(Fraction(1), Fraction(1, 2)))
+
+    def forward(self, image, names):
+        self.left = np.arange(image.shape[1]) < image.shape[1] // 2
+        self.shape = image.shape[:2]
+
+    def labels(self):
+        return np.broadcast_to(self.left, self.shape).astype(np.uint8)
+
+    def branch_labels(self):
+        return {Fraction(1): self.labels(), Fraction(1, 2): np.zeros(self.shape, np.uint8)}
+
+    def attention(self):
+        """Scale 1 weighs 1 in the left half, and 0.25 in the right."""
+        first = np.broadcast_to(np.where(self.left, 1, 0.25), self.shape)
+        return np.stack([first, 1 - first])
 
 
-def test_scores_by_hand():
-    """A 4x4 truth with 255 and an absent class, worked out on paper.
+@pytest.fixture
+def pairs(tmp_path):
+    """An image of 4 x 8 pixels, its label map, 1 but for 255 in the last column, and two objects: 2x2 and 4x4."""
+    (tmp_path / "JPEGImages").mkdir()
+    cv2.imwrite(str(tmp_path / "JPEGImages/a.png"), np.zeros((4, 8, 3), np.uint8))
+    label = np.ones((4, 8), np.uint8)
+    label[:, 7] = 255
+    write_label(tmp_path / "SegmentationClass/a.png", label)
+    instances = np.zeros((4, 8), np.uint8)
+    instances[:2, :2], instances[:, 2:6], instances[:, 7] = 1, 2, 255
+    write_label(tmp_path / "SegmentationObject/a.png", instances)
+    return [(tmp_path / "JPEGImages/a.png", tmp_path / "SegmentationClass/a.png")]
 
-    Pairs (truth, prediction): (0,0) x5, (0,1) x2, (1,1) x4, (1,0) x1, (2,1) x2; two pixels of 255; class 3 never.
-    """
-    truth = np.array([[0, 0, 0, 0], [0, 0, 0, 1], [1, 1, 1, 1], [2, 2, 255, 255]])
-    prediction = np.array([[0, 0, 0, 0], [0, 1, 1, 1], [1, 1, 1, 0], [1, 1, 3, 0]])
-    matrix = metrics.confusion(truth, prediction, 4)
-    assert matrix.tolist() == [[5, 2, 0, 0], [1, 4, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0]]
-    assert metrics.iou(matrix)[:3].tolist() == [5 / 8, 4 / 9, 0]
-    assert np.isnan(metrics.iou(matrix)[3])
-    assert metrics.mean_iou(matrix) == pytest.approx((5 / 8 + 4 / 9 + 0) / 3)
-    assert metrics.pixel_accuracy(matrix) == 9 / 14
-    assert metrics.mean_accuracy(matrix) == pytest.approx((5 / 7 + 4 / 5 + 0) / 3)
+
+def test_one_pass_counts_the_net_its_branches_and_objects(pairs):
+    tally = evaluate.evaluate(Left(), pairs, 2, branches=True, by_size=True)
+    assert tally.images == 1
+    assert tally.matrix.tolist() == [[0, 0], [12, 16]]
+    assert {scale: matrix.tolist() for scale, matrix in tally.branches.items()} == {
+        Fraction(1): [[0, 0], [12, 16]],
+        Fraction(1, 2): [[0, 0], [28, 0]],
+    }
+    # the square roots of their areas; the second lies half on the left
+    assert [(size, weights.tolist()) for size, weights in tally.objects] == [(2, [1, 0]), (4, [0.625, 0.375])]
+    plain = evaluate.evaluate(Left(), pairs, 2)
+    assert (plain.branches, plain.objects) == ({}, ())
+    (pairs[0][1].parents[1] / "SegmentationObject/a.png").unlink()
+    with pytest.raises(DataError, match=r"SegmentationObject/a\.png: no such label map, which --by-size needs"):
+        evaluate.evaluate(Left(), pairs, 2, by_size=True)
+
+
+def test_bins_of_doubling_size():
+    objects = [(size, np.array([weight, 1 - weight])) for size, weight in ((4, 1), (7.9, 0.5), (8, 0.25), (1, 0.75))]
+    rows = [(low, high, count, weights.tolist()) for low, high, count, weights in evaluate.by_size(objects)]
+    assert rows == [(1, 2, 1, [0.75, 0.25]), (4, 8, 2, [0.75, 0.25]), (8, 16, 1, [0.25, 0.75])]
 
 
 def test_anyones_pngs_against_a_plain_loop(tool, tmp_path):
@@ -57,35 +98,54 @@ def test_anyones_pngs_against_a_plain_loop(tool, tmp_path):
     assert report["iou"]["square"] is None
     assert report["pixel_accuracy"] == pytest.approx(sum(hits) / sum(in_truth))
     assert report["mean_accuracy"] == pytest.approx(sum(hits[c] / in_truth[c] for c in (0, 1, 2, 4)) / 4)
+    assert (report["split"], report["predictions"], report["images"]) == (None, "pred", 4)
     assert "| square | - |" in (tmp_path / "e/evaluation.md").read_text()
     assert Image.open(tmp_path / "e/confusion.png").size[0] > 300
-    cases = {
-        "sizes": (np.zeros((2, 2), np.uint8), "pred/0.png is 2x2 pixels, gt/0.png 13x11"),
-        "class": (np.full((11, 13), 5, np.uint8), "pred/0.png: 143 pixels have the value 5"),
-        "ignore": (np.full((11, 13), 255, np.uint8), "pred/0.png: has 255, which is no class"),
-    }
-    for label, said in cases.values():
-        write_label(tmp_path / "pred/0.png", label)
-        one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), said)
-    (tmp_path / "pred/0.png").write_bytes((tmp_path / "gt/0.png").read_bytes()[:-40])
-    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), "pred/0.png: not a readable PNG")
     (tmp_path / "pred/0.png").unlink()
-    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), "pred/0.png: no such label map")
-    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "nowhere"), "nowhere: has no PNGs")
+    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), "pred/0.png: no such file")
     one_line_error(tool("evaluate", "shapes"), "give one of --weights, --predictions and --pairs")
 
 
-def test_predictions_of_a_split(home, tool, tmp_path):
+@pytest.mark.parametrize(
+    ("prediction", "said"),
+    [
+        (np.zeros((2, 2), np.uint8), r"pred/a\.png is 2x2 pixels, .*gt/a\.png 3x4"),
+        (np.full((4, 3), 5, np.uint8), r"pred/a\.png: 12 pixels have the value 5"),
+        (np.full((4, 3), 255, np.uint8), r"pred/a\.png: has 255, which is no class"),
+        (None, r"pred/a\.png: no such file"),
+    ],
+)
+def test_predictions_that_are_refused(tmp_path, prediction, said):
+    write_label(tmp_path / "gt/a.png", np.zeros((4, 3), np.uint8))
+    if prediction is not None:
+        write_label(tmp_path / "pred/a.png", prediction)
+    with pytest.raises(DataError, match=said):
+        evaluate.evaluate_files(evaluate.pair_up(tmp_path / "pred", tmp_path / "gt"), 5)
+
+
+def test_a_folder_without_pngs(tmp_path):
+    with pytest.raises(DataError, match="nowhere: has no PNGs"):
+        evaluate.pair_up("pred", tmp_path / "nowhere")
+
+
+def test_predictions_of_a_split(untrained, tool, tmp_path):
     """Scored from disk as from the net itself."""
-    data = ("--data", home / "data")
-    run(tool, home, "--out", "p")
-    weights = home / "shapes.caffemodel"
-    for arguments, out in ((("--weights", weights), "a"), (("--predictions", "p"), "b")):
-        done = tool("evaluate", "shapes", *arguments, *data, "--out", out)
+    run(tool, untrained, "--out", "p")
+    scored = [("--weights", untrained / "shapes.caffemodel"), ("--predictions", "p")]
+    for arguments, out in zip(scored, "ab", strict=True):
+        done = tool("evaluate", "shapes", *arguments, "--data", untrained / "data", "--out", out)
         assert done.returncode == 0, done.stderr
-    one, two = (json.loads((tmp_path / out / "evaluation.json").read_text()) for out in "ab")
-    assert one["matrix"] == two["matrix"]
-    assert (one["split"], two["predictions"]) == ("val", "p")
+    one, two = (evaluations.read(tmp_path / out / "evaluation.json") for out in "ab")
+    assert one.matrix == two.matrix
+    assert (one.split, one.weights, one.predictions) == ("val", str(untrained / "shapes.caffemodel"), None)
+    assert (two.split, two.weights, two.predictions) == ("val", None, "p")
+    assert not one.although_seen
+
+
+def test_what_was_trained_on_is_scored_on_request_alone_and_marked(untrained, tool, tmp_path):
+    """The row's own list, and a release's name, which stays with its weights and with what they predict."""
+    data = ("--data", untrained / "data")
+    weights = untrained / "shapes.caffemodel"
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train")
     one_line_error(done, "trained on train, which has 1 of the images of train")
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train", "--although-seen")
@@ -102,11 +162,4 @@ def test_predictions_of_a_split(home, tool, tmp_path):
     one_line_error(tool("evaluate", "shapes", "--predictions", "q", *data), "q: by its name of a release trained on")
     done = tool("evaluate", "shapes", "--predictions", "q", *data, "--although-seen", "--out", "c")
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "c/evaluation.json").read_text())["although_seen"] is True
-    assert evaluations.read(tmp_path / "c/evaluation.json").seen
-
-
-def test_ground_truth_without_classes(tool, tmp_path):
-    write_label(tmp_path / "gt/a.png", np.full((3, 3), 255, np.uint8))
-    write_label(tmp_path / "pred/a.png", np.zeros((3, 3), np.uint8))
-    one_line_error(tool("evaluate", "shapes", "--pairs", "pred", "gt"), "no pixel of the ground truth has a class")
+    assert evaluations.read(tmp_path / "c/evaluation.json").although_seen

@@ -44,7 +44,7 @@ def run(folder, *arguments, tool="sweep", **environment):
 
 def outcome(folder, name):
     report = json.loads((folder / name / "evaluation.json").read_text())
-    layers = caffemodel.read(folder / name / "final.caffemodel")
+    layers = caffemodel.read(folder / name / "final.caffemodel").layers.values()
     return report["matrix"], [[blob.tobytes() for blob in layer.blobs] for layer in layers]
 
 

@@ -32,7 +32,7 @@ def test_a_batch_that_caffe_cannot_hold_is_refused_at_once(home, how):
 
 MEASURED = {
     "loss": 1.5, "seconds": 9.0, "seconds_of_the_last": 2.0, "memory_mib": 1024, "gpu_memory_mib": 1536,
-    "gpu_memory_there_mib": 4096, "weights_bytes": 2**20, "tops_bytes": 2**30, "parameters": 2**20,
+    "gpu_memory_of_mib": 4096, "weights_bytes": 2**20, "tops_bytes": 2**30, "parameters": 2**20,
 }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_gpu_memory_is_measured_while_the_net_is_there(home, tmp_path, monkeypat
         experiment="shapes", data=str(home / "data"), max_iter=2, batch_size=3, iter_size=1, gpus=(0,), log_interval=1
     )
     measured = dryrun.measure(run, tmp_path)
-    assert (measured["gpu_memory_mib"], measured["gpu_memory_there_mib"]) == (1500, 4096)
+    assert (measured["gpu_memory_mib"], measured["gpu_memory_of_mib"]) == (1500, 4096)
     assert set(measured) == set(MEASURED)
     assert [record["gpu_memory_mib"] for record in journal.read(tmp_path)] == [1400, 1500]
 

@@ -5,14 +5,14 @@ import gc
 import numpy as np
 from matplotlib.figure import Figure
 
-from attscale.training import journal
+from attscale.training import journal, runs
 
 
 def test_tensorboard_reads_what_was_logged(half):
     """Its own reader of the events: record by record, the length in the first 8 bytes, 4 bytes of checksum each."""
     from tensorboardX.proto.event_pb2 import Event
 
-    (path,) = (half / journal.BOARD).iterdir()
+    (path,) = (half / runs.BOARD).iterdir()
     data, events = path.read_bytes(), []
     while data:
         size = int.from_bytes(data[:8], "little")
@@ -32,7 +32,7 @@ def test_the_plot_is_there_from_the_first_record_and_its_figures_do_not_add_up(t
         with journal.Journal(tmp_path, 0) as log:
             for iteration in (1, 2, 3):
                 log.write({"iteration": iteration, "losses": {"loss": 1.0}})
-                assert (tmp_path / journal.PLOT).exists()
+                assert (tmp_path / runs.PLOT).exists()
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Figure)]
     finally:
         gc.enable()

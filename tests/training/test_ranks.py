@@ -76,13 +76,14 @@ def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
 _RANK = """
 import dataclasses, mmap, pathlib, signal, sys, time
 from attscale import experiments
-from attscale.training import loop, stopping
+from attscale.training import loop, runs, stopping
 rank, folder, seconds = int(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
 row = experiments.find("shapes")
 row = dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=200))
 run = object.__new__(loop._Run)
-run.row, run.folder, run.best, run.sums = row, folder, None, {}
-run.training = loop.Training(rank=rank, gpus=(0, 1), test_interval=3, log_interval=1000, snapshot_interval=1000)
+intervals = {"test_interval": 3, "log_interval": 1000, "snapshot_interval": 1000}
+run.row, run.rank, run.start, run.best, run.sums = row, rank, 0, None, {}
+run.options = runs.RunOptions.of(row, data="", gpus=(0, 1), **intervals)
 
 def step(iteration):
     "In NCCL's place: nobody leaves an iteration that the other has not entered."
@@ -100,7 +101,7 @@ with stopping.Stop() as stop:
     with open(folder / "shared", "r+b") as file:
         stop.share(mmap.mmap(file.fileno(), 0), rank, 2)
     stop.begin()
-    run.go(0, stop)
+    run.go(stop)
 """
 
 

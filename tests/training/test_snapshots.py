@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from attscale.training import journal, snapshots
+from attscale.training import journal, runs, snapshots
 from conftest import REPO, one_line_error
 from helpers.training_runs import assert_same_losses, assert_same_weights, taken, train
 
@@ -27,23 +27,23 @@ def cut_state(path):
 
 def lack_state(path):
     (path / snapshots.STATE).unlink()
-    return "iter_00000022: lacks state.solverstate"
+    return "iter_00000022/state.solverstate: no such file"
 
 
 def another_net(path):
-    record = json.loads((path / "snapshot.json").read_text())
-    (path / "snapshot.json").write_text(json.dumps({**record, "net": "0"}))
+    record = json.loads((path / snapshots.RECORD).read_text())
+    (path / snapshots.RECORD).write_text(json.dumps({**record, "net": "0"}))
     return "iter_00000022: the snapshot of another net"
 
 
 def broken_record(path):
-    (path / "snapshot.json").write_text("{")
-    return "snapshot.json: not a snapshot's record"
+    (path / snapshots.RECORD).write_text("{")
+    return "iter_00000022/snapshot.json: not readable: "
 
 
 @pytest.mark.parametrize("damage", [cut_weights, cut_state, lack_state, another_net, broken_record])
 def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
-    said = damage(half / snapshots.FOLDER / "iter_00000022")
+    said = damage(half / runs.SNAPSHOTS / "iter_00000022")
     done = train(half.parent, "--resume", "half")
     assert done.returncode == 0, done.stderr
     assert said in done.stderr
@@ -113,13 +113,13 @@ def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
         pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
     try:
         shutil.copytree(half, small / "run")
-        shutil.rmtree(small / "run" / snapshots.FOLDER / "iter_00000022")
-        shutil.copy(half / snapshots.FOLDER / "iter_00000022" / snapshots.WEIGHTS, small / "in the way")
+        shutil.rmtree(small / "run" / runs.SNAPSHOTS / "iter_00000022")
+        shutil.copy(half / runs.SNAPSHOTS / "iter_00000022" / snapshots.WEIGHTS, small / "in the way")
         done = train(half.parent, "--resume", small / "run")
-        one_line_error(done, "small/run/snapshots: no room for a snapshot of", "No space left on device")
+        one_line_error(done, "small/run: no room for weights of", "No space left on device")
         assert taken(small / "run") == ["iter_00000018", "iter_00000020"]
         (small / "in the way").unlink()
-        shutil.rmtree(small / "run" / snapshots.FOLDER / "iter_00000018")
+        shutil.rmtree(small / "run" / runs.SNAPSHOTS / "iter_00000018")
         shutil.rmtree(small / "run/tensorboard")
         shutil.copytree(small / "run", half.parent / "moved")  # a run can be moved, too
     finally:
@@ -141,7 +141,7 @@ def test_mean_iou_on_val_and_the_best_is_kept(home):
     assert len(taken(home / "tested")) <= 2
     scored = subprocess.run(
         [sys.executable, REPO / "tools/evaluate.py", "shapes", "--weights", "tested/final.caffemodel", "--out", "e"],
-        cwd=home, capture_output=True, check=True,
+        cwd=home, capture_output=True, text=True,
     )  # fmt: skip
-    assert scored.returncode == 0
+    assert scored.returncode == 0, scored.stderr
     assert json.loads((home / "e/evaluation.json").read_text())["mean_iou"] == pytest.approx(scores[12], abs=1e-12)

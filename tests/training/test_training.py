@@ -1,6 +1,7 @@
 """Runs that are stopped, killed and continued, by the command as a user would."""
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -11,9 +12,11 @@ import time
 import numpy as np
 import pytest
 
+from attscale import experiments
 from attscale.data import verify
-from attscale.training import journal, loop, runs
-from conftest import one_line_error
+from attscale.machine.build import caffe_build
+from attscale.training import runs, solvers
+from conftest import REPO, one_line_error
 from helpers.training_runs import (
     assert_same_losses,
     assert_same_weights,
@@ -22,10 +25,29 @@ from helpers.training_runs import (
     start,
     taken,
     train,
-    training_of,
+    train_row,
     wait_for,
     weights,
 )
+
+
+def test_a_run_records_what_made_its_numbers(home):
+    record = json.loads((home / "whole" / runs.RECORD).read_text())
+    assert record["command"][1:3] == [str(REPO / "tools/train.py"), "shapes"]
+    assert record["versions"]["packages"]["numpy"] == np.__version__
+    assert json.loads((home / "whole" / runs.CAFFE).read_text()) == caffe_build()
+
+
+def test_records_of_earlier_runs_are_read(tmp_path):
+    """Their versions were other ones."""
+    row = experiments.find("shapes")
+    solver = {"max_iter": 5200, "batch_size": 1, "iter_size": 1}
+    options = {"experiment": row.name, "data": "/d", "gpus": [0, 1], **solver}
+    record = {"options": options, "command": [], "versions": {"caffe": ["device: cpu"]}, "started": "2026-11-21"}
+    (tmp_path / runs.RECORD).write_text(json.dumps(record))
+    read = runs.load(tmp_path)
+    assert read == runs.RunOptions.of(row, data="/d", gpus=(0, 1))
+    assert (read.ranks, read.row) == (2, row)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -78,7 +100,7 @@ def test_a_trainer_killed_while_it_starts_leaves_a_run_to_continue(home):
 
 def test_signals_between_the_steps_of_starting_up(mini, tmp_path, monkeypatch):
     """A signal in the middle of checking the data or building the net: nothing is trained, nothing left to mend."""
-    for module, name in ((verify, "read_split"), (loop, "_solver")):
+    for module, name in ((verify, "read_split"), (solvers, "make")):
         with monkeypatch.context() as patch:
             original = getattr(module, name)
 
@@ -87,10 +109,10 @@ def test_signals_between_the_steps_of_starting_up(mini, tmp_path, monkeypatch):
                 return original(*arguments)
 
             patch.setattr(module, name, interrupted)
-            assert loop.train(narrow(), tmp_path / name, training_of(mini)) is None
-        assert not (tmp_path / name / journal.LOG).exists()
-    loop.train(narrow(), tmp_path / "_solver", training_of(mini))
-    assert (tmp_path / "_solver" / runs.FINAL).exists()
+            assert train_row(narrow(), tmp_path / name, mini) is None
+        assert not (tmp_path / name / runs.LOG).exists()
+    train_row(narrow(), tmp_path / "make", mini)
+    assert (tmp_path / "make" / runs.FINAL).exists()
 
 
 def test_a_second_ctrl_c_stops_at_once(home):
@@ -149,7 +171,7 @@ def test_runs_that_cannot_be_continued(home, tmp_path):
     (tmp_path / "run.json").write_text('{"options": {"experiment": "shapes", "speed": 1}}')
     one_line_error(train(tmp_path, "--resume", "."), "run.json: RunOptions: unknown key 'speed'")
     (tmp_path / "run.json").write_text("{")
-    one_line_error(train(tmp_path, "--resume", "."), "run.json: not a run's record")
+    one_line_error(train(tmp_path, "--resume", "."), "run.json: not readable: ")
     one_line_error(train(home, "--resume", "whole", "voc"), "was begun with: leave out NAME")
     beside = ("--keep", "3", "--seed", "0", "--dry-run")  # even at their defaults: the run may have other values
     one_line_error(train(home, "--resume", "whole", *beside), "was begun with: leave out --seed, --keep, --dry-run")
@@ -157,14 +179,13 @@ def test_runs_that_cannot_be_continued(home, tmp_path):
 
 
 def test_dropout_augmentation_and_momentum_continue_as_if_never_stopped(mini, tmp_path):
-    training = loop.Training(data=str(mini.parent), snapshot_interval=3, log_interval=1)
-    loop.train(narrow(), tmp_path / "a", training)
+    often = {"snapshot_interval": 3, "log_interval": 1}
+    train_row(narrow(), tmp_path / "a", mini, **often)
     (tmp_path / "b").mkdir()
     shutil.copytree(tmp_path / "a/snapshots", tmp_path / "b/snapshots")
-    loop.train(narrow(), tmp_path / "b", training)
+    train_row(narrow(), tmp_path / "b", mini, **often)
     assert_same_weights(tmp_path / "b", tmp_path / "a")
-    other = loop.Training(data=str(mini.parent), seed=1)
-    loop.train(narrow(), tmp_path / "c", other)
+    train_row(narrow(), tmp_path / "c", mini, seed=1)
     assert any(
         not np.array_equal(one, two)
         for layer, blobs in weights(tmp_path / "c").items()

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,10 +16,10 @@ from attscale import experiments, prototxt
 from attscale.data.images import write_label
 from attscale.data.loader import batch_files
 from attscale.errors import RunError
-from attscale.training import journal, loop, runs, snapshots, supervise
+from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
-from helpers.training_runs import narrow, start, taken, train, training_of, wait_for
+from helpers.training_runs import narrow, start, taken, train, train_row, wait_for
 
 
 def always_full(path):
@@ -64,17 +65,41 @@ def test_a_full_disk_while_training_is_one_line(home, tmp_path):
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+def vouch_for(file):
+    """Has the snapshot record the checksum that its file has now."""
+    path = file.parent / snapshots.RECORD
+    record = json.loads(path.read_text())
+    record["sha256"][file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    path.write_text(json.dumps(record))
+
+
+def multiply(source, target, factor, only=""):
+    """Copies a file of weights; those of the layers whose names begin with `only` come out `factor` times as large."""
+    layers = [
+        dataclasses.replace(
+            layer, blobs=tuple(blob * np.float32(factor if name.startswith(only) else 1) for blob in layer.blobs)
+        )
+        for name, layer in caffemodel.read(source).layers.items()
+    ]
+    caffemodel.write(target, layers)
+
+
 def test_what_caffe_aborts_on_becomes_one_line(half):
     """A solver state that Caffe refuses: its checksum is right, its contents are not those of this net."""
-    folder = half / snapshots.FOLDER / "iter_00000022"
-    state = b"\x08\x16"  # iter: 22, and no history at all
-    (folder / snapshots.STATE).write_bytes(state)
-    record = json.loads((folder / "snapshot.json").read_text())
-    record["sha256"][snapshots.STATE] = snapshots._sha256(folder / snapshots.STATE)
-    (folder / "snapshot.json").write_text(json.dumps(record))
+    state = half / runs.SNAPSHOTS / "iter_00000022" / snapshots.STATE
+    state.write_bytes(b"\x08\x16")  # iter: 22, and no history at all
+    vouch_for(state)
     done = train(half.parent, "--resume", "half")
     one_line_error(done, "Caffe stopped: Check failed: state.history_size() == history_.size()", "--resume half")
-    assert "Check failure stack trace" in (half / supervise.LOG).read_text()
+    assert "Check failure stack trace" in (half / runs.CONSOLE).read_text()
+
+
+def test_an_error_that_nobody_expected_is_one_line_and_its_trace_is_in_the_log(half):
+    with open(half / runs.LOG, "a") as file:
+        file.write("{}\n")
+    done = train(half.parent, "--resume", "half")
+    one_line_error(done, "'iteration' (unexpected: KeyError at python/attscale/training/journal.py:")
+    assert "Traceback (most recent call last):" in (half / runs.CONSOLE).read_text()
 
 
 def test_a_label_out_of_range_in_the_middle(home, tmp_path):
@@ -109,9 +134,8 @@ def test_without_data_it_says_what_to_fetch(tmp_path):
 
 def test_an_exploding_loss_names_iteration_head_and_files(mini, tmp_path):
     row = narrow(base_lr=1e30, max_iter=50)
-    training = loop.Training(data=str(mini.parent), snapshot_interval=1)
     with pytest.raises(RunError, match=r"iteration \d+: loss is \S+ on the batch .*\.jpg, .*\.jpg; the run stops") as e:
-        loop.train(row, tmp_path / "r", training)
+        train_row(row, tmp_path / "r", mini, snapshot_interval=1)
     assert not (tmp_path / "r/final.caffemodel").exists()
     iteration = int(str(e.value).split()[1].rstrip(":"))
     named = str(e.value).partition("batch ")[2].partition(";")[0].split(", ")
@@ -129,14 +153,10 @@ def test_weights_that_are_not_finite_are_not_kept(mini, tmp_path):
     with pytest.raises(
         RunError, match="iteration 1: weights of conv1_1 are no longer finite; the run stops, and has no"
     ):
-        loop.train(row, tmp_path / "r", training_of(mini, snapshot_interval=1))
+        train_row(row, tmp_path / "r", mini, snapshot_interval=1)
     assert taken(tmp_path / "r") == []
     with pytest.raises(RunError, match="iteration 1: weights of conv1_1 are no longer finite"):
-        loop.train(
-            dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=1)),
-            tmp_path / "f",
-            training_of(mini),
-        )
+        train_row(narrow(base_lr=1e38, weight_decay=1e3, max_iter=1), tmp_path / "f", mini)
     assert not (tmp_path / "f" / runs.FINAL).exists()
 
 
@@ -150,38 +170,26 @@ def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
         write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), 1, np.uint8))
     row = narrow(base_lr=0.0, weight_decay=0.0, max_iter=20, batch_size=1, iter_size=1)
     row = dataclasses.replace(row, trunk=dataclasses.replace(row.trunk, dropout=0.0))
-    first = loop.train(narrow(max_iter=1, batch_size=1, iter_size=1), tmp_path / "first", training_of(mini))
-    layers = caffemodel.read(first)
-    factors = [np.float32(1e36 if layer.name == "conv1_1" else 1) for layer in layers]
-    layers = [
-        dataclasses.replace(layer, blobs=tuple(blob * factor for blob in layer.blobs))
-        for layer, factor in zip(layers, factors, strict=True)
-    ]
-    caffemodel.write(tmp_path / "huge.caffemodel", layers)
+    first = train_row(narrow(max_iter=1, batch_size=1, iter_size=1), tmp_path / "first", mini)
+    multiply(first, tmp_path / "huge.caffemodel", 1e36, only="conv1_1")
     cv2.imwrite(str(mini / "JPEGImages/4.png"), np.random.default_rng(0).choice([0, 255], (70, 70, 3)).astype(np.uint8))
     (mini / "JPEGImages/4.png").rename(mini / "JPEGImages/4.jpg")
     with pytest.raises(RunError, match=r"loss is nan on the batch \S*/JPEGImages/4\.jpg; the run stops"):
-        loop.train(row, tmp_path / "r", training_of(mini, weights=str(tmp_path / "huge.caffemodel")))
+        train_row(row, tmp_path / "r", mini, weights=str(tmp_path / "huge.caffemodel"))
 
 
 def test_a_loss_that_is_no_number_through_the_command(home, half):
     """The weights that the run is continued with are so large that the next forward pass overflows."""
-    folder = half / snapshots.FOLDER / "iter_00000022"
-    layers = caffemodel.read(folder / snapshots.WEIGHTS)
-    huge = [
-        dataclasses.replace(layer, blobs=tuple(blob * np.float32(1e30) for blob in layer.blobs)) for layer in layers
-    ]
-    caffemodel.write(folder / snapshots.WEIGHTS, huge)
-    record = json.loads((folder / "snapshot.json").read_text())
-    record["sha256"][snapshots.WEIGHTS] = snapshots._sha256(folder / snapshots.WEIGHTS)
-    (folder / "snapshot.json").write_text(json.dumps(record))
-    before = sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*"))
+    weights = half / runs.SNAPSHOTS / "iter_00000022" / snapshots.WEIGHTS
+    multiply(weights, weights, 1e30)
+    vouch_for(weights)
+    before = sorted(str(path.relative_to(half)) for path in (half / runs.SNAPSHOTS).rglob("*"))
     loader = prototxt.loader_options(experiments.find("shapes"), home / "data", seed=0)
     files = ", ".join(str(image) for image, _ in batch_files(22, loader))
     done = train(half.parent, "--resume", "half")
     said = "the run stops. Its newest snapshot is half/snapshots/iter_00000022; --resume half goes on from there"
     one_line_error(done, "iteration 23: loss", f" is nan on the batch {files}; {said}")
-    assert sorted(str(path.relative_to(half)) for path in (half / snapshots.FOLDER).rglob("*")) == before
+    assert sorted(str(path.relative_to(half)) for path in (half / runs.SNAPSHOTS).rglob("*")) == before
     assert not (half / runs.FINAL).exists()
     assert (half / runs.RECORD).exists()
     assert [record["iteration"] for record in journal.read(half)] == [20]

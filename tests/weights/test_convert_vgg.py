@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,6 @@ def test_which_taps_and_filters_are_kept():
     assert convert.spread(7, 4) == [0, 2, 4, 6]
     assert convert.every(8, 2) == [0, 4]
     assert convert.every(4096, 1024)[:3] == [0, 4, 8]
-    with pytest.raises(ValueError, match="3 does not divide 8"):
-        convert.every(8, 3)
 
 
 def test_fc6_by_hand():
@@ -42,30 +42,33 @@ def test_other_nets_are_refused_by_name(tool, tmp_path):
     caffemodel.write(tmp_path / "a", [layer("conv1_1", (64, 3, 3, 3))])
     one_line_error(tool("convert_vgg", "a"), "a: has no layer conv1_2, so it is not the 16-layer VGG net")
     caffemodel.write(tmp_path / "b", [layer("conv1_1", (96, 3, 11, 11))])
-    one_line_error(tool("convert_vgg", "b"), "layer conv1_1 is [(96, 3, 11, 11), (96,)], expected (64, 3, 3, 3)")
+    one_line_error(
+        tool("convert_vgg", "b"), "layer conv1_1 is [(96, 3, 11, 11), (96,)], expected [(64, 3, 3, 3), (64,)]"
+    )
     one_line_error(tool("convert_vgg", "nowhere"), "nowhere: no such file")
     assert not (tmp_path / "weights").exists()
 
 
 def vgg16(fc6=(1, 1, 4096, 25088)):
-    """The layers in the old format's shapes, all zero: pages that nobody writes to take no memory."""
+    """A Caffemodel in the old format's shapes, all zero: pages that nobody writes to take no memory."""
     shapes, inputs = [], 3
     for stage, (depth, channels) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), start=1):
         for i in range(1, depth + 1):
             shapes.append((f"conv{stage}_{i}", (channels, inputs, 3, 3), channels))
             inputs = channels
     shapes += [("fc6", fc6, 4096), ("fc7", (1, 1, 4096, 4096), 4096), ("fc8", (1, 1, 1000, 4096), 1000)]
-    return [
-        Layer(name, "4", (np.zeros(shape, np.float32), np.zeros((1, 1, 1, outputs), np.float32)))
+    layers = {
+        name: Layer(name, "4", (np.zeros(shape, np.float32), np.zeros((1, 1, 1, outputs), np.float32)))
         for name, shape, outputs in shapes
-    ]
+    }
+    return caffemodel.Caffemodel(Path("w"), "VGG_ILSVRC_16_layers", "", layers)
 
 
 def test_old_shapes_are_those_of_the_net():
-    layers = vgg16()
-    layers[13].blobs[0][0, 0, 20, 7 * 49 + 3 * 7 + 6] = 1  # fc6: filter 20, channel 7, tap (3, 6)
-    layers[14].blobs[1][0, 0, 0, 20] = 2  # fc7's bias
-    made = {layer.name: layer.blobs for layer in convert.largefov_from_vgg(layers, "vgg")}
+    vgg = vgg16()
+    vgg.layers["fc6"].blobs[0][0, 0, 20, 7 * 49 + 3 * 7 + 6] = 1  # filter 20, channel 7, tap (3, 6)
+    vgg.layers["fc7"].blobs[1][0, 0, 0, 20] = 2
+    made = {layer.name: layer.blobs for layer in convert.largefov_from_vgg(vgg)}
     assert list(made)[-3:] == ["conv5_3", "fc6", "fc7"]
     assert len(made) == 15
     assert [blob.shape for blob in made["conv2_1"]] == [(128, 64, 3, 3), (128,)]
@@ -76,9 +79,9 @@ def test_old_shapes_are_those_of_the_net():
 
 
 def test_a_net_that_is_largefov_already_is_refused_at_fc6():
-    said = r"w: layer fc6 is \[\(1024, 512, 3, 3\), .*\], expected \(4096, 512, 7, 7\) and \(4096,\)"
+    said = r"w: layer fc6 is \[\(1024, 512, 3, 3\), .*\], expected \[\(4096, 512, 7, 7\), \(4096,\)\]"
     with pytest.raises(WeightsError, match=said):
-        convert.largefov_from_vgg(vgg16(fc6=(1024, 512, 3, 3)), "w")
+        convert.largefov_from_vgg(vgg16(fc6=(1024, 512, 3, 3)))
 
 
 @pytest.mark.slow
@@ -100,7 +103,7 @@ def test_a_net_of_real_size_becomes_largefovs_start(tool, tmp_path):
     done = tool("convert_vgg", "vgg", "--out", "start")
     assert done.returncode == 0, done.stderr
     net = prototxt.load(prototxt.deploy_net(experiments.find("voc12_largefov"), 33))
-    assert load.load(net, tmp_path / "start", complete=False) == ["fc8_voc12"]
+    assert load.load(net, caffemodel.read(tmp_path / "start"), complete=False) == ["fc8_voc12"]
     assert np.array_equal(net.params["conv4_2"][0].data, drawn["conv4_2"])
     # filter 5 of fc6 is VGG's 20th; its tap (1, 2) on channel 7 is VGG's (3, 6)
     assert net.params["fc6"][0].data[5, 7, 1, 2] == drawn["fc6"][0, 0, 20, 7 * 49 + 3 * 7 + 6]

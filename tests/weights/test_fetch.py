@@ -209,19 +209,20 @@ def test_members_of_an_archive(server, content, tmp_path):
 @pytest.mark.parametrize(
     ("members", "links", "said"),
     [
-        ({"../../evil": b"x", "init.caffemodel": b"w"}, (), r"'../../evil' leaves the archive"),
-        ({"/evil": b"x", "init.caffemodel": b"w"}, (), "'/evil' leaves the archive"),
-        ({"c:\\evil": b"x"}, (), "leaves the archive"),
-        ({}, ("init.caffemodel",), "'init.caffemodel' is no plain file"),
-        ({"other": b"x"}, (), "has 0 members init.caffemodel, expected one; it holds other"),
-        ({"a/init.caffemodel": b"x", "b/init.caffemodel": b"x"}, (), "has 2 members init.caffemodel"),
-        ({"init.caffemodel": b"x"}, (), "the member init.caffemodel: not a caffemodel"),
+        ({"../../evil": b"x", "init.caffemodel": b"w"}, (), r"'../../evil' would land outside of its folder"),
+        ({"/evil": b"x", "init.caffemodel": b"w"}, (), "'/evil' would land outside"),
+        ({}, ("init.caffemodel",), "'init.caffemodel' is a link or a device"),
+        ({"other": b"x"}, (), "has no member init.caffemodel"),
+        ({"a/init.caffemodel": None, "b/init.caffemodel": None}, (), "has two members init.caffemodel, expected one"),
+        ({"init.caffemodel": b"x"}, (), r"w\.zip: init\.caffemodel: not a caffemodel"),
     ],
 )
-def test_archives_that_are_refused(members, links, said, server, tmp_path):
+def test_archives_that_are_refused(members, links, said, server, content, tmp_path):
+    """None: a good caffemodel."""
+    members = {name: content if data is None else data for name, data in members.items()}
     server.files["/w.zip"] = archive(members, links)
     folder = tmp_path / "below" / "weights"
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(UserError, match=said):
         fetch(make(file="w.zip", url=f"{server.url}/w.zip", members={"init.caffemodel": "out"}), folder)
     assert names(folder) == ["checksums.json", "w.zip"]
     assert names(tmp_path) == ["below"]
@@ -238,33 +239,28 @@ def test_a_damaged_archive(server, content, tmp_path):
     data = bytearray(archive({"init.caffemodel": content}))
     data[len(data) // 2] ^= 0xFF
     server.files["/w.zip"] = bytes(data)
-    with pytest.raises(WeightsError, match=r"w\.zip: cannot be unpacked"):
+    with pytest.raises(UserError, match=r"w\.zip: init\.caffemodel: not readable: "):
         fetch(make(file="w.zip", url=f"{server.url}/w.zip", members={"init.caffemodel": "out"}), tmp_path)
     assert "out" not in names(tmp_path)
 
 
-GOOD = '[[file]]\nname = "w"\nwhat = "a test"\npage = "http://page"\nfile = "w.caffemodel"\nlicence = "none"\n'
+GOOD = '[w]\nwhat = "a test"\npage = "http://page"\nfile = "w.caffemodel"\nlicence = "none"\n'
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD + 'md5 = "0"\n', "w: unknown key 'md5'"),
-        (GOOD.replace("page", "url"), "w: the key 'page' is missing"),
-        (GOOD + "size = 1.5\n", "w: size is 1.5, expected int"),
-        (GOOD + 'sha256 = "ABC"\n', "w: sha256 is 'ABC', expected 64"),
-        (GOOD.replace("w.caffemodel", "../w"), "w: '../w' is no plain file name"),
-        (GOOD + 'members = { a = "/etc/b" }\n', "w: '/etc/b' is no plain file name"),
-        (GOOD + 'url = "file:///etc/passwd"\n', "expected http:// or https://"),
-        (GOOD + GOOD, "two entries have the same name"),
-        ("file = 1", "expected entries"),
-        ("", "expected entries"),
-        ("[[", "not TOML"),
+        (GOOD + 'md5 = "0"\n', "w: Entry: unknown key 'md5'"),
+        (GOOD.replace("page", "url", 1), "w: Entry: the key 'page' is missing"),
+        (GOOD + "size = 1.5\n", "w: Entry: size is 1.5, expected int"),
+        (GOOD + GOOD, "declare .*w.* twice|overwrite"),
+        ("w = 1", "not readable"),
+        ("[[", "not readable"),
     ],
 )
 def test_manifests_that_are_refused(text, said, tmp_path):
     (tmp_path / "m.toml").write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=rf"m\.toml: .*({said})"):
         manifest.read(tmp_path / "m.toml")
 
 

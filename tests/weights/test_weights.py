@@ -1,3 +1,6 @@
+import dataclasses
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -20,77 +23,100 @@ def text(*layers):
 
 @pytest.fixture
 def saved(make_net, tmp_path):
-    """A caffemodel with the layers a (4 outputs) and b."""
+    """A Caffemodel with the layers a (4 outputs) and b, and the net that it was saved from."""
     net = make_net(text(conv("a"), conv("b", bottom="a")))
-    path = tmp_path / "saved.caffemodel"
-    net.save(str(path))
-    return path, net
+    net.save(str(tmp_path / "saved.caffemodel"))
+    return caffemodel.read(tmp_path / "saved.caffemodel"), net
+
+
+def test_what_a_file_says_of_itself(tmp_path):
+    layer = caffemodel.Layer("a", "Convolution", (np.float32([[1, 2]]), np.float32([3])))
+    caffemodel.write(tmp_path / "w", [layer], name="voc and more")
+    weights = caffemodel.read(tmp_path / "w")
+    assert (weights.path, weights.name) == (tmp_path / "w", "voc and more")
+    assert weights.sha256 == hashlib.sha256((tmp_path / "w").read_bytes()).hexdigest()
+    assert weights.layers["a"].shapes == [(1, 2), (1,)]
+    assert [blob.tolist() for blob in weights.layers["a"].blobs] == [[[1, 2]], [3]]
 
 
 def test_by_layer_name(saved, make_net):
-    path, source = saved
+    weights, source = saved
     net = make_net(text(conv("a"), conv("c", bottom="a")))
     before = net.params["c"][0].data.copy()
-    assert load.load(net, path, complete=False) == ["c"]
+    assert load.load(net, weights, complete=False) == ["c"]
     assert np.array_equal(net.params["a"][0].data, source.params["a"][0].data)
     assert np.array_equal(net.params["c"][0].data, before)
 
 
 def test_shared_layers_count_as_covered(saved, make_net):
-    path, source = saved
+    weights, source = saved
     net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True), conv("b", bottom="a")))
-    assert load.load(net, path, complete=True) == []
+    assert load.load(net, weights, complete=True) == []
     assert np.array_equal(net.params["a_res05"][0].data, source.params["a"][0].data)
 
 
-def test_values_that_cannot_be_meant_are_refused(saved, make_net, tmp_path):
-    """Copies of shared parameters that differ: the last would win. And what is no number."""
-    path, _ = saved
-    one, other = caffemodel.read(path)
+def with_layers(weights, **blobs):
+    """The Caffemodel with these blobs instead of its layers."""
+    layers = {name: caffemodel.Layer(name, "Convolution", values) for name, values in blobs.items()}
+    return dataclasses.replace(weights, layers=layers)
+
+
+def changed(blobs, value):
+    """The blobs with another first weight."""
+    first = blobs[0].copy()
+    first.flat[0] = value
+    return (first, *blobs[1:])
+
+
+C = (np.zeros((5, 4, 3, 3), np.float32), np.zeros(5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("blobs", "complete", "said"),
+    [
+        (lambda a, b: {"a": a, "a_res05": changed(a, 7)}, False, "a_res05 differs from a, with which it shares its"),
+        (lambda a, b: {"a": changed(a, np.nan)}, False, "layer a holds values that are not finite"),
+        (lambda a, b: {"a": a, "c": C, "b": b}, True, "is of another net, with weights for b, which this one lacks"),
+        (lambda a, b: {"p": a, "q": b}, False, "no layer of it is in the net: it has p, q; the net has a, a_res05, c"),
+        (lambda a, b: {"a": a, "c": a}, False, r"layer c is \[\(4, 2, .*\], expected \[\(5, 4, 3, 3\), \(5,\)\]"),
+        (lambda a, b: {"a": a[:1]}, False, r"layer a is \[\(4, 2, 3, 3\)\], expected \[\(4, 2, 3, 3\), \(4,\)\]"),
+        (lambda a, b: {"a": a}, True, "has no weights for c; it has a"),
+    ],
+    ids=["copies that differ", "nan", "other layers", "no layer", "shapes", "blobs", "missing"],
+)
+def test_what_is_refused_before_anything_is_copied(blobs, complete, said, saved, make_net):
+    """Copies of shared parameters that differ are so because the last would win."""
+    weights, _ = saved
+    net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True), conv("c", num_output=5, bottom="a")))
+    before = {name: [blob.data.copy() for blob in layer] for name, layer in net.params.items()}
+    spoilt = with_layers(weights, **blobs(*(layer.blobs for layer in weights.layers.values())))
+    with pytest.raises(WeightsError, match=f"saved.caffemodel: {said}"):
+        load.load(net, spoilt, complete=complete)
+    for name, layer in net.params.items():
+        assert all(np.array_equal(blob.data, values) for blob, values in zip(layer, before[name], strict=True))
+
+
+def test_copies_of_shared_parameters_that_agree_are_welcome(saved, make_net):
+    weights, _ = saved
     net = make_net(text(conv("a", shared=True), conv("a_res05", shared=True)))
-    before = net.params["a"][0].data.copy()
-    copy = caffemodel.Layer("a_res05", "Convolution", one.blobs)
-    caffemodel.write(tmp_path / "equal", [one, copy])
-    assert load.load(net, tmp_path / "equal", complete=True) == []
-    net.params["a"][0].data[...] = before
-    changed = tuple(blob.copy() for blob in one.blobs)
-    changed[0][0, 0, 0, 0] += 1
-    caffemodel.write(tmp_path / "differs", [one, caffemodel.Layer("a_res05", "Convolution", changed)])
-    with pytest.raises(WeightsError, match="a_res05 differs from a, with which it shares its parameters"):
-        load.load(net, tmp_path / "differs", complete=False)
-    changed[0][0, 0, 0, 0] = np.nan
-    caffemodel.write(tmp_path / "nan", [caffemodel.Layer("a", "Convolution", changed)])
-    with pytest.raises(WeightsError, match="layer a holds values that are not finite"):
-        load.load(net, tmp_path / "nan", complete=True)
-    caffemodel.write(tmp_path / "more", [one, other])
-    with pytest.raises(WeightsError, match="is of another net, with weights for b, which this one lacks"):
-        load.load(net, tmp_path / "more", complete=True)
-    assert np.array_equal(net.params["a"][0].data, before)
+    a = weights.layers["a"].blobs
+    assert load.load(net, with_layers(weights, a=a, a_res05=a), complete=True) == []
+    assert np.array_equal(net.params["a_res05"][0].data, a[0])
 
 
-def test_misfits_are_refused_before_anything_is_copied(saved, make_net):
-    path, _ = saved
-    with pytest.raises(WeightsError, match=r"no layer of it is in the net: it has a, b; the net has p, q"):
-        load.load(make_net(text(conv("p"), conv("q"))), path, complete=False)
-    net = make_net(text(conv("a"), conv("b", num_output=5, bottom="a")))
-    before = net.params["a"][0].data.copy()
-    with pytest.raises(WeightsError, match=r"layer b is \[\(4, 4, 3, 3\), \(4,\)\], the net needs \[\(5, 4, 3, 3\)"):
-        load.load(net, path, complete=False)
-    assert np.array_equal(net.params["a"][0].data, before)
-    with pytest.raises(WeightsError, match="has no weights for c; it has a, b"):
-        load.load(make_net(text(conv("a"), conv("c", bottom="a"))), path, complete=True)
-
-
-def test_broken_files_are_named(saved, make_net, tmp_path):
-    path, net = saved
-    content = path.read_bytes()
-    for name, data, said in (
-        ("cut", content[: len(content) // 2], "not a caffemodel, or cut short"),
-        ("empty", b"", "holds no weights"),
-        ("text", b"<html>404</html>", "not a caffemodel"),
-    ):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(WeightsError, match=f"{name}: {said}"):
-            load.load(net, tmp_path / name, complete=False)
-    with pytest.raises(WeightsError, match="nowhere: no such file"):
-        load.load(net, tmp_path / "nowhere", complete=False)
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        (lambda data: data[: len(data) // 2], "not a caffemodel, or cut short"),
+        (lambda data: b"", "holds no weights"),
+        (lambda data: b"<html>404</html>", "not a caffemodel"),
+        (lambda data: None, "no such file"),
+    ],
+    ids=["cut", "empty", "a page", "none"],
+)
+def test_broken_files_are_named(cut, said, saved, tmp_path):
+    data = cut(saved[0].path.read_bytes())
+    if data is not None:
+        (tmp_path / "w").write_bytes(data)
+    with pytest.raises(WeightsError, match=f"/w: {said}"):
+        caffemodel.read(tmp_path / "w")

@@ -1,24 +1,30 @@
 """What a net costs on a device: seconds an iteration, seconds an image, memory; the baseline's and attention's in turn.
 
-Every measurement is a process of its own, `python -m attscale.bench.netspeed TASK`: so its memory is that of one net,
-and Caffe, which answers a lack of memory by aborting the process, takes nothing else with it.
+Every measurement is a process of its own, `python -m attscale.bench.netspeed TASK PARENT`: so its memory is that of one
+net, and Caffe, which answers a lack of memory by aborting the process, takes nothing else with it. `caffe time` knows
+neither memory nor what an iteration has besides its passes: batches one after another, images, the solver's update.
 """
 
 import dataclasses
-import json
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
-from attscale import cli, experiments
-from attscale.errors import RunError, UserError
+import numpy as np
+
+from attscale import cli, datasets, experiments, processes, prototxt
+from attscale.bench import speeds
+from attscale.errors import OutOfMemoryError, UserError
+from attscale.machine import device
+from attscale.machine.threads import limit_threads
+from attscale.nets.geometry import output_name
 from attscale.options import decode, encode
 from attscale.results.ratios import Ratio
+from attscale.training import runs, solvers
 
 BASELINE, ATTENTION = "voc12_largefov", "voc12_attention3_esupv"
 _GIB = 2**30
@@ -70,21 +76,29 @@ class Card:
 
 
 def card(gpu):
-    """The Card with Caffe's number `gpu`, and the bytes of it in use. Raises RunError where nvidia-smi fails."""
-    from attscale.machine import device
+    """The Card with Caffe's number `gpu`, and the bytes of it in use, by nvidia-smi."""
+    query = ["nvidia-smi", f"--id={device.bus_id(gpu)}", "--query-gpu=name,driver_version,memory.total,memory.used"]
+    query.append("--format=csv,noheader,nounits")
+    done = subprocess.run(query, stdout=subprocess.PIPE, text=True, check=True)
+    name, driver, total, used = done.stdout.strip().split(", ")
+    return Card(name=name, driver=driver, memory=int(total) << 20), int(used) << 20
 
-    command = ["nvidia-smi", f"--id={device.bus_id(gpu)}", "--query-gpu=name,driver_version,memory.total,memory.used"]
-    try:
-        done = subprocess.run([*command, "--format=csv,noheader,nounits"], capture_output=True, text=True, check=True)
-    except OSError as error:
-        raise RunError(f"nvidia-smi, which tells card, driver and memory: {error.strerror}") from None
-    except subprocess.CalledProcessError as error:
-        raise RunError(f"nvidia-smi: {(error.stdout + error.stderr).strip()}") from None
-    fields = [field.strip() for field in done.stdout.strip().split(",")]
-    if len(fields) != 4 or not all(field.isdecimal() for field in fields[2:]):
-        raise RunError(f"nvidia-smi says {done.stdout.strip()!r}, expected name, driver and two numbers of MiB")
-    total, used = (int(field) << 20 for field in fields[2:])
-    return Card(name=fields[0], driver=fields[1], memory=total), used
+
+def compare(*, on, crop, image, batch_size, iter_size, iterations, rounds, progress=iter):
+    """Baseline and attention net on the first GPU, or `on` the "cpu": lines of Markdown, and the Ratios.
+
+    crop, image: pixels of training and inference, 32k + 1. Raises UserError where there is no GPU, or too small a one.
+    """
+    gpus = (0,) if on == "gpu" else ()
+    device.demand(gpus)
+    found = card(0)[0] if gpus else None
+    dataset = datasets.find("voc12")
+    with tempfile.TemporaryDirectory() as data:
+        speeds.make_photos(Path(data, dataset.root), 40, source=dataset.list_of(dataset.train))
+        split = {"batch_size": batch_size, "iter_size": iter_size}
+        round_tasks = tasks(data, gpus=gpus, crop=crop, image=image, iterations=iterations, **split)
+        costs = measure(round_tasks, rounds, progress=progress)
+    return list(table(costs, found)), ratios(costs, found.name if found else "the CPU")
 
 
 def tasks(data, *, gpus, crop, image, batch_size, iter_size, iterations):
@@ -108,32 +122,17 @@ def measure(round_tasks, rounds, *, progress=iter):
 
 def _in_process(task):
     used = card(task.gpus[0])[1] if task.gpus else 0
-    command = [sys.executable, "-m", "attscale.bench.netspeed", encode(task)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == 0:
-        cost = decode(Cost, done.stdout.splitlines()[-1])
-        return dataclasses.replace(cost, memory=cost.memory - used)
-    what = f"{'training' if task.training else 'inference'} of {task.name} at {task.size}"
-    raise RunError(_cause(done, what, task))
-
-
-def _cause(done, what, task):
-    from attscale.training import supervise
-
-    lines = done.stderr.splitlines()
-    if own := [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]:
-        return own[-1]
-    if cause := supervise.failed_check(lines):
-        smaller = "; try a smaller --batch-size" if "out of memory" in cause and task.batch_size > 1 else ""
-        return f"{what}: Caffe stopped: {cause}{smaller}"
-    return f"{what} ended with status {done.returncode}" + (f"; its last words: {lines[-1]}" if lines else "")
+    try:
+        cost = decode(Cost, processes.run("attscale.bench.netspeed", encode(task)))
+    except UserError as error:
+        what = f"{'training' if task.training else 'inference'} of {task.name} at {task.size}"
+        smaller = isinstance(error, OutOfMemoryError) and task.batch_size > 1
+        raise type(error)(f"{what}: {error}{'; try a smaller --batch-size' if smaller else ''}") from None
+    return dataclasses.replace(cost, memory=cost.memory - used)
 
 
 def run(task):
     """The Cost of the task, measured in this process; on a GPU `memory` is all that is in use on the card."""
-    from attscale.machine import device
-    from attscale.machine.threads import limit_threads
-
     row = task.row
     limit_threads(row)
     device.choose(task.gpus)
@@ -144,24 +143,20 @@ def run(task):
 
 
 def _training(row, task):
-    solver = _solver(row, task.data)
+    with tempfile.TemporaryDirectory() as folder:
+        solver = solvers.make(row, Path(folder), runs.RunOptions.of(row, data=task.data), 0, 0)
     solver.step(1)
     return _timed(lambda: solver.step(1), lambda: _any_weights(solver.net), task.iterations), solver
 
 
 def _inference(row, task):
-    import numpy as np
-
-    from attscale import prototxt
-    from attscale.nets import assemble
-
     net = prototxt.load(prototxt.deploy_net(row))
     net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size))
-    read = net.blobs[assemble.output_name(row)]
+    scores = net.blobs[output_name(row)]
 
     def image():
         net.forward()
-        return read.data.max()  # copied back from the card, as prediction needs it
+        return scores.data.max()  # copied back from the card, as prediction needs it
 
     image()
     return _timed(image, lambda: None, task.iterations), net
@@ -178,21 +173,6 @@ def _timed(step, finish, count):
 
 def _any_weights(net):
     return next(iter(net.params.values()))[0].data.max()
-
-
-def _solver(row, data):
-    import caffe
-    from google.protobuf import text_format
-
-    from attscale import prototxt
-
-    with tempfile.TemporaryDirectory() as folder:
-        message = prototxt.solver(row)
-        message.net, message.snapshot_prefix = str(Path(folder, "train.prototxt")), str(Path(folder, "train"))
-        Path(message.net).write_text(text_format.MessageToString(prototxt.train_net(row, data)))
-        path = Path(folder, "solver.prototxt")
-        path.write_text(text_format.MessageToString(message))
-        return caffe.get_solver(str(path))
 
 
 def ratios(costs, where):
@@ -249,12 +229,8 @@ def _range(values):
 
 
 def main(argv):
-    (text,) = argv
-    try:
-        task = decode(Task, text)
-    except UserError as error:
-        raise UserError(f"a task: {error}") from None
-    print(json.dumps(dataclasses.asdict(run(task))))
+    (text,) = processes.adopt(argv)
+    print(encode(run(decode(Task, text))))
 
 
 if __name__ == "__main__":

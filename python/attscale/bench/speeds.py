@@ -1,6 +1,5 @@
 """Speeds as ratios: the thing measured and its measure, run in turn on the same machine in the same minute."""
 
-import multiprocessing
 import os
 import resource
 import tempfile
@@ -10,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from attscale import processes
 from attscale.data.images import write_image, write_index
 from attscale.data.lists import write_list
-from attscale.data.loader import WORKER_ENVIRONMENT, BatchLoader, LoaderOptions
-from attscale.inference import scores
+from attscale.data.loader import BatchLoader, LoaderOptions
+from attscale.inference import crf, scores
 from attscale.results.ratios import Ratio
 
 _SIZE = (375, 500)  # VOC's commonest
@@ -39,32 +39,34 @@ def make_photos(root, count, seed=0, source="list/train.txt"):
     write_list(root, source, pairs)
 
 
-def imread_rate(paths, seconds):
-    """Images a second by the bare `cv2.imread`, on one thread."""
-    cv2.setNumThreads(1)
+def imread_rates(paths, seconds, number):
+    """Images a second by the bare `cv2.imread`, all together, in so many processes of one thread each."""
+    begin = time.time() + 2  # starting them is not reading
+    return sum(processes.in_processes(_imread_rate, [(paths, seconds, begin)] * number, number))
+
+
+def _imread_rate(paths, seconds, begin):
+    time.sleep(max(0, begin - time.time()))
+    return _rate(seconds, lambda count: cv2.imread(str(paths[count % len(paths)])) is not None)
+
+
+def _rate(seconds, step):
+    """How many a second: `step`, given how many there were, adds the number that it returns."""
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        cv2.imread(str(paths[count % len(paths)]))
-        count += 1
+        count += step(count)
     return count / (time.perf_counter() - start)
-
-
-def imread_rates(paths, seconds, processes):
-    """Images a second by the bare `cv2.imread`, all together, in so many processes with the workers' environment."""
-    os.environ |= WORKER_ENVIRONMENT
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        pool.starmap(imread_rate, [(paths, 0.1)] * processes, chunksize=1)  # starting them is not reading
-        return sum(pool.starmap(imread_rate, [(paths, seconds)] * processes, chunksize=1))
 
 
 def loader_rate(loader, n, crop, seconds):
     """Images a second that `loader` gives, batch by batch."""
-    data, label = np.empty((n, 3, crop, crop), np.float32), np.empty((n, 1, crop, crop), np.float32)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        loader.read(data, label[:, 0])
-        count += n
-    return count / (time.perf_counter() - start)
+    data, label = np.empty((n, 3, crop, crop), np.float32), np.empty((n, crop, crop), np.float32)
+
+    def batch(_):
+        loader.read(data, label)
+        return n
+
+    return _rate(seconds, batch)
 
 
 def data_loading(*, count=200, rounds=5, seconds=2.0, crop=321, batch_size=10, progress=iter):
@@ -112,8 +114,6 @@ def crf_scaling(*, images=16, rounds=3, progress=iter):
 
     Starting the processes is not counted: they have done an image each before the clock is started.
     """
-    from attscale.inference import crf
-
     rng = np.random.default_rng(0)
     rates = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as root:
@@ -122,37 +122,16 @@ def crf_scaling(*, images=16, rounds=3, progress=iter):
         scores.write(Path(root, "0.npz"), 3 * maps)
         job = (f"{root}/JPEGImages/0.jpg", f"{root}/0.npz", 21, crf.PARAMETERS["VOC attention + COCO"])
         for _ in progress(range(rounds)):
-            for processes in rates:
-                done = crf.in_processes(crf.label, [job] * (processes + images), processes)
-                for _ in range(processes):
+            for number in rates:
+                done = processes.in_processes(crf.label, [job] * (number + images), number)
+                for _ in range(number):
                     next(done)
                 started = time.perf_counter()
                 count = sum(1 for _ in done)
-                rates[processes].append(count / (time.perf_counter() - started))
+                rates[number].append(count / (time.perf_counter() - started))
     one, two = map(tuple, rates.values())
     names = "dense CRF, 2 processes", "1 process"
     return [Ratio(name=names[0], rates=two, beside=names[1], beside_rates=one, cores=os.cpu_count())]
-
-
-def gpu(*, device, crop, image, batch_size, iter_size, iterations, rounds, progress=iter):
-    """Baseline and attention net on the first GPU, or with device "cpu" there: lines of Markdown, and the Ratios.
-
-    crop, image: pixels of training and inference, 32k + 1. Raises UserError where there is no GPU, or too small a one.
-    """
-    from attscale import datasets
-    from attscale.bench import netspeed
-    from attscale.machine.device import demand
-
-    gpus = (0,) if device == "gpu" else ()
-    demand(gpus)
-    card = netspeed.card(0)[0] if gpus else None
-    dataset = datasets.find("voc12")
-    with tempfile.TemporaryDirectory() as data:
-        make_photos(Path(data, dataset.root), 40, source=dataset.list_of(dataset.train))
-        split = {"batch_size": batch_size, "iter_size": iter_size}
-        tasks = netspeed.tasks(data, gpus=gpus, crop=crop, image=image, iterations=iterations, **split)
-        costs = netspeed.measure(tasks, rounds, progress=progress)
-    return list(netspeed.table(costs, card)), netspeed.ratios(costs, card.name if card else "the CPU")
 
 
 def _options(root, crop, batch_size, workers):

@@ -12,7 +12,7 @@ from attscale.data import shapes
 from attscale.errors import RunError
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
-from attscale.training import journal, loop
+from attscale.training import journal, loop, runs
 
 #: What is allowed: growth of memory after the first WARM iterations, and the share of time outside of Caffe.
 MOST_GROWTH, MOST_OUTSIDE, WARM = 0.02, 0.02, 100
@@ -48,8 +48,8 @@ def measure(iterations):
     device.choose(())
     with tempfile.TemporaryDirectory() as folder, _Memory(folder) as memory:
         shapes.make(Path(folder, "data/shapes"), train=50, val=2, seed=0)
-        training = loop.Training(data=f"{folder}/data", log_interval=_EVERY, snapshot_interval=WARM // 2)
-        if loop.train(row, folder, training) is None:
+        options = runs.RunOptions.of(row, data=f"{folder}/data", log_interval=_EVERY, snapshot_interval=WARM // 2)
+        if loop.train(row, folder, options) is None:
             raise KeyboardInterrupt
         log = journal.read(folder)
     total = {name: sum(record[name] for record in log) for name in ("seconds", "seconds_outside_caffe")}
@@ -88,7 +88,7 @@ class _Memory:
 
     def _watch(self):
         while not self._done.wait(1):
-            log = Path(self._run, journal.LOG)
+            log = Path(self._run, runs.LOG)
             iteration = _EVERY * len(log.read_text().splitlines()) if log.exists() else 0
             mib = 0
             children = Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text().split()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from attscale.errors import DataError
+from attscale.errors import DataError, reading
 from attscale.files import write_bytes, write_whole
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -25,14 +25,19 @@ _one_listens = threading.Lock()
 def read_image(path, *, oriented=False):
     """An image file as (H, W, 3) uint8 BGR, as it is stored (so the fork reads it), or `oriented` by its EXIF tag.
 
-    Grey, transparent and CMYK ones become BGR. Raises DataError, also for a JPEG that libjpeg finds cut or damaged
-    (not all damage shows: README), of which OpenCV gives an image all the same. Threads of a process take turns.
+    Grey, transparent and CMYK ones become BGR. Raises DataError, also for a JPEG that libjpeg finds cut or damaged, of
+    which OpenCV gives an image all the same (not all damage shows: docs/data.md). Threads of a process take turns.
     """
-    data = _read_bytes(path, "image")
+    return decode_image(read_bytes(path), path, oriented=oriented)
+
+
+def decode_image(data, path, *, oriented=False):
+    """As `read_image`, from the bytes of the file `path`."""
+    pixels = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_COLOR | (0 if oriented else cv2.IMREAD_IGNORE_ORIENTATION)
-    image, said = _overhear(lambda: cv2.imdecode(data, flags)) if data.size else (None, b"")
+    image, said = _overhear(lambda: cv2.imdecode(pixels, flags)) if data else (None, b"")
     if image is None:
-        raise DataError(f"{path}: not a readable image ({data.size} bytes)")
+        raise DataError(f"{path}: not a readable image ({len(data)} bytes)")
     if damage := [line for line in said.splitlines() if line.startswith(_DAMAGED)]:
         raise DataError(f"{path}: a damaged JPEG: libjpeg says {damage[0].decode(errors='replace')!r}")
     if said:
@@ -79,7 +84,7 @@ def read_label(path):
     Raises DataError; a colour PNG is refused, since that is what a palette PNG becomes when it is opened as a
     picture and saved again, and its values (38, 220, 147, ...) are no classes.
     """
-    return decode_label(_read_bytes(path, "label map").tobytes(), path)
+    return decode_label(read_bytes(path), path)
 
 
 def decode_label(data, path):
@@ -98,11 +103,8 @@ def decode_label(data, path):
         if label is None:
             raise DataError(f"{path}: not a readable PNG")
         return label
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return np.asarray(image, np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # what Pillow raises on broken PNGs
-        raise DataError(f"{path}: not a readable PNG: {error}") from None
+    with reading(path, DataError), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        return np.asarray(image, np.uint8)
 
 
 def check_label(label, path, classes):
@@ -139,24 +141,15 @@ def write_index(path, label):
 
     Without PNG's filters, which are made for photographs: label maps are smaller and three times as fast to read.
     """
-    done, data = cv2.imencode(".png", label, _INDEX_PNG)
-    if not done:
-        raise DataError(f"{path}: OpenCV cannot write this label map")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, cv2.imencode(".png", label, _INDEX_PNG)[1].tobytes())
 
 
 def write_image(path, image):
     """Writes (H, W, 3) uint8 BGR in the format of the suffix, whole or not at all."""
-    done, data = cv2.imencode(Path(path).suffix, image)
-    if not done:
-        raise DataError(f"{path}: OpenCV cannot write this format")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, cv2.imencode(Path(path).suffix, image)[1].tobytes())
 
 
-def _read_bytes(path, what):
-    try:
-        return np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such {what}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot read this {what}: {error.strerror}") from None
+def read_bytes(path):
+    """What the file `path` holds. Raises DataError."""
+    with reading(path, DataError):
+        return Path(path).read_bytes()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attscale.errors import DataError
+from attscale.errors import DataError, reading
 from attscale.files import write_text
 
 
@@ -10,18 +10,14 @@ def read_list(root, name, *, labels=True):
     """The pairs (image path, label path) of the list file `root/name`; without `labels`, pairs may end in None.
 
     Lines are those of the original release: `/JPEGImages/x.jpg /SegmentationClassAug/x.png`; the leading slash
-    means the root. Raises DataError for a missing or empty list, a line that is not a pair, and a path that leaves
-    the root. Whether the files exist is checked when they are read.
+    means the root. Raises DataError for a missing or empty list and for a line that is not a pair. Whether the files
+    exist is checked when they are read.
     """
     root, path = Path(root), Path(root, name)
-    try:
+    if not path.exists():
+        raise DataError(f"{path}: no such list file; prepare the data first (python tools/prepare_data.py --help)")
+    with reading(path, DataError):
         lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such list file; prepare the data first (python tools/prepare_data.py --help)"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable list file: {error}") from None
     pairs = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -29,8 +25,6 @@ def read_list(root, name, *, labels=True):
         names = line.split()
         if len(names) != 2 and (labels or len(names) != 1):
             raise DataError(f"{path}:{number}: {line!r}: expected an image and a label map")
-        if any(".." in Path(name).parts for name in names):
-            raise DataError(f"{path}:{number}: {line!r}: paths stay below {root}")
         paths = [root / name.lstrip("/") for name in names]
         pairs.append((paths[0], paths[1] if labels else None))
     if not pairs:
@@ -58,7 +52,7 @@ def check_pairs(pairs, path):
 
 def read_split(dataset, data_root, split):
     """The pairs of a split of `dataset` (`attscale.datasets.DataSet`) below the folder `data_root`, all there."""
-    root, name = _split(dataset, data_root, split)
+    root, name = Path(data_root, dataset.root), dataset.list_of(split)
     pairs = read_list(root, name)
     check_pairs(pairs, root / name)
     return pairs
@@ -66,11 +60,7 @@ def read_split(dataset, data_root, split):
 
 def read_images(dataset, data_root, split):
     """The images of a split, all there, whether they have label maps or not (VOC's test set has none)."""
-    root, name = _split(dataset, data_root, split)
+    root, name = Path(data_root, dataset.root), dataset.list_of(split)
     images = [image for image, _ in read_list(root, name, labels=False)]
     check_pairs([(image,) for image in images], root / name)
     return images
-
-
-def _split(dataset, data_root, split):
-    return Path(data_root, dataset.root), dataset.list_of(split)

@@ -11,24 +11,15 @@ import json
 import mmap
 import os
 import subprocess
-import sys
 import weakref
 
 import numpy as np
 
+from attscale import processes
 from attscale.data import order, transforms
 from attscale.data.lists import read_list
 from attscale.errors import DataError, UserError
 from attscale.options import encode
-
-#: One thread, and memory that stays: glibc would give what an image takes back to the system and take it again, page
-#: by page, image after image, which is a third of the time.
-WORKER_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-}
-_LEAST = {"classes": 1, "crop_size": 1, "batch_size": 1, "workers": 1, "seed": 0, "rank": 0, "ranks": 1, "first": 0}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,7 +31,7 @@ class LoaderOptions:
     classes: int  # labels are 0 .. classes - 1 and 255
     crop_size: int  # pixels
     batch_size: int
-    mean: tuple[float, ...] = transforms.MEAN  # BGR, grey levels
+    mean: tuple[float, float, float] = transforms.MEAN  # BGR, grey levels
     mirror: bool = False
     scales: tuple[float, ...] = ()  # random scaling by one of these factors (v2 fork); none: off
     scale_range: tuple[float, ...] = ()  # or by one between the least and the largest (paper, section 4.2)
@@ -52,29 +43,27 @@ class LoaderOptions:
     first: int = 0  # the batch to begin with: where a resumed run goes on
 
     def __post_init__(self):
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise UserError(f"SegData: {name} is {getattr(self, name)}, expected at least {least}")
-        if self.rank >= self.ranks:
-            raise UserError(f"SegData: rank is {self.rank}, expected less than ranks, {self.ranks}")
-        if self.classes > 255:
-            raise UserError(f"SegData: {self.classes} classes, expected at most 255 (255 itself is 'ignore')")
-        if len(self.mean) != 3:
-            raise UserError(f"SegData: mean is {list(self.mean)}, expected three values, blue, green and red")
-        if self.scale_range and (len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]):
+        for name in ("classes", "crop_size", "batch_size", "workers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"SegData: {name} is {getattr(self, name)}, expected at least 1")
+        if self.scale_range and (len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]):
             raise UserError(f"SegData: scale_range is {list(self.scale_range)}, expected least and largest factor")
         if self.scales and self.scale_range:
             raise UserError("SegData: give either scales or scale_range")
-        if any(scale <= 0 for scale in self.scales):
-            raise UserError(f"SegData: scales are {list(self.scales)}, expected factors above 0")
+        if any(factor <= 0 for factor in (*self.scales, *self.scale_range)):
+            raise UserError("SegData: a factor of scales or scale_range is not above 0")
 
 
 def slot_arrays(buffer, options):
-    """The batches in the shared memory `buffer`: data (slots, N, 3, crop, crop), label, both uint8."""
+    """The batches in the shared memory `buffer`, all slots at once.
+
+    inside (slots, N, 3) int32, what is not padding; data (slots, N, 3, crop, crop) and label, both uint8.
+    """
     slots, n, crop = 2 * options.workers, options.batch_size, options.crop_size
-    data_shape, label_shape = (slots, n, 3, crop, crop), (slots, n, crop, crop)
-    data = np.ndarray(data_shape, np.uint8, buffer)
-    return data, np.ndarray(label_shape, np.uint8, buffer, offset=data.nbytes)
+    inside = np.ndarray((slots, n, 3), np.int32, buffer)
+    data = np.ndarray((slots, n, 3, crop, crop), np.uint8, buffer, offset=inside.nbytes)
+    label = np.ndarray((slots, n, crop, crop), np.uint8, buffer, offset=inside.nbytes + data.nbytes)
+    return data, label, inside
 
 
 def positions(batch, options):
@@ -93,12 +82,14 @@ def batch_files(batch, options):
 
 
 def buffer_size(options):
-    """Bytes of shared memory: two batches a worker, four bytes a pixel (data, label)."""
-    return 2 * options.workers * options.batch_size * options.crop_size**2 * 4
+    """Bytes of shared memory: two batches a worker, four bytes a pixel (data, label), three numbers a sample."""
+    return 2 * options.workers * options.batch_size * (4 * options.crop_size**2 + 3 * np.int32().nbytes)
 
 
 class BatchLoader:
-    """Endless batches in the order that `attscale.data.order` gives. Raises DataError for what a worker met.
+    """Endless batches in the order that `attscale.data.order` gives.
+
+    Raises DataError for what a worker met, ProcessDiedError where one is killed.
 
     Rank r of R gets batches r, r + R, r + 2R, ... of it: together the ranks see what one of them alone would.
     """
@@ -108,7 +99,7 @@ class BatchLoader:
         handle = os.memfd_create("attscale-batches")  # gone with the last process that holds it, even after SIGKILL
         try:
             os.ftruncate(handle, buffer_size(options))
-            self._data, self._label = slot_arrays(mmap.mmap(handle, 0), options)
+            self._data, self._label, self._inside = slot_arrays(mmap.mmap(handle, 0), options)
             self._workers = [_start_worker(handle, options) for _ in range(options.workers)]
         finally:
             os.close(handle)
@@ -128,12 +119,12 @@ class BatchLoader:
         if not answer:
             status = worker.wait()
             self.close()
-            raise DataError(f"a data loading worker (process {worker.pid}) died with exit status {status}")
+            raise processes.failure(status, (), f"a data loading worker (process {worker.pid})")
         if error := json.loads(answer)["error"]:
             self.close()
             raise DataError(error)
         slot = batch % len(self._data)
-        transforms.subtract_mean(self._data[slot], self.options.mean, data)
+        transforms.subtract_mean(self._data[slot], self._inside[slot], self.options.mean, data)
         label[...] = self._label[slot]
         self._next += 1
         self._ask(batch + len(self._data))
@@ -156,16 +147,12 @@ class BatchLoader:
 
 def _start_worker(handle, options):
     # A module of its own rather than multiprocessing: nothing of the parent (caffe, CUDA) is imported or inherited.
-    command = [sys.executable, "-m", "attscale.data.worker", str(handle), encode(options), str(os.getpid())]
-    environment = {**os.environ, **WORKER_ENVIRONMENT}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, bufsize=0, pass_fds=[handle], env=environment)
+    return processes.start(
+        "attscale.data.worker", handle, encode(options), stdin=pipe, stdout=pipe, bufsize=0, pass_fds=[handle]
+    )
 
 
 def _stop_workers(workers):
     for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.stdin.close()
-        worker.stdout.close()
-        worker.wait()
+        processes.end(worker)

@@ -17,7 +17,7 @@ import numpy as np
 from attscale import datasets
 from attscale.data.images import write_image, write_label
 from attscale.data.lists import write_list
-from attscale.data.transforms import IGNORE
+from attscale.datasets import IGNORE
 from attscale.errors import DataError
 from attscale.files import write_text
 

@@ -1,22 +1,19 @@
 """Whether every listed pair can be trained on, and how many pixels each class has."""
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import queue
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from attscale.data.lists import read_split
-from attscale.data.loader import WORKER_ENVIRONMENT
+from attscale.data.lists import read_list, read_split
+from attscale.data.samples import load_pair
 from attscale.errors import DataError, UserError
 from attscale.files import write_text
+from attscale.processes import in_processes
 
 STAMPS = ".verified.json"
 _WORTH = 50  # pairs that take as long to read as a process to start
@@ -24,84 +21,63 @@ _WORTH = 50  # pairs that take as long to read as a process to start
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What `check` found: faults are complete messages; `pixels` counts the values 0 to 255 of the faultless maps."""
+    """What `check` found: complete messages by faulty pair; `pixels` counts the values 0 to 255 of the others."""
 
     pairs: int
-    faults: tuple[str, ...]
+    faults: dict[tuple[Path, Path], str]
     pixels: np.ndarray
 
     def raise_faults(self, where):
         """Raises DataError with the first fault and the number of all, if there are any."""
         if self.faults:
-            raise DataError(
-                f"{where}: {len(self.faults)} of {self.pairs} pairs are faulty; the first: {self.faults[0]}"
-            )
+            first = next(iter(self.faults.values()))
+            raise DataError(f"{where}: {len(self.faults)} of {self.pairs} pairs are faulty; the first: {first}")
 
 
 def check(pairs, classes, progress=iter):
     """Reads every pair of `pairs`: both exist, decode without damage, have the same size, and the label map has classes
     and 255 only.
 
-    `progress` wraps the iteration over pairs (tqdm, say). Raises DataError if reading a pair kills a process.
+    `progress` wraps the iteration over pairs (tqdm, say). In processes, because damage to a JPEG is said on the
+    standard error alone, which the threads of a process share. Raises DataError if reading a pair kills one.
     """
     pairs = list(pairs)
-    faults, pixels = [], np.zeros(256, np.int64)
+    faults, pixels = {}, np.zeros(256, np.int64)
+    jobs = [(*pair, classes) for pair in pairs]
     number = min(os.cpu_count(), -(-len(pairs) // _WORTH))
-    with _checkers(number, classes) as count, concurrent.futures.ThreadPoolExecutor(max(1, number)) as pool:
-        results = [pool.submit(count, pair) for pair in pairs]
-        try:
-            for _, future in zip(progress(range(len(results))), results, strict=True):
-                answer = future.result()
-                if answer["fault"] is not None:
-                    faults.append(answer["fault"])
-                else:
-                    pixels += answer["pixels"]
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return Report(len(results), tuple(faults), pixels)
+    with contextlib.closing(in_processes(_read, jobs, number)) as results:
+        for pair in progress(pairs):
+            try:
+                fault, counts = next(results)
+            except UserError as error:
+                raise DataError(f"{pair[0]}: the check of the data ended here: {error}") from None
+            if fault is not None:
+                faults[pair] = fault
+            else:
+                pixels += counts
+    return Report(len(pairs), faults, pixels)
 
 
-@contextlib.contextmanager
-def _checkers(number, classes):
-    """Starts so many processes of `attscale.data.checker`; gives a function of a pair that has an idle one read it."""
-    command = [sys.executable, "-m", "attscale.data.checker", str(classes)]
-    environment = {**os.environ, **WORKER_ENVIRONMENT}
-    idle = queue.SimpleQueue()
-
-    def count(pair):
-        process = idle.get()
-        try:
-            with contextlib.suppress(BrokenPipeError):  # the answer that does not come says it
-                print(json.dumps([str(path) for path in pair]), file=process.stdin, flush=True)
-            answer = process.stdout.readline()
-            if not answer:
-                status = process.wait()
-                raise DataError(f"{pair[0]}: the process that read it and its label map ended with status {status}")
-            return json.loads(answer)
-        finally:
-            idle.put(process)
-
-    with contextlib.ExitStack() as stack:
-        for _ in range(number):
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=environment,
-                text=True,
-                process_group=0,  # Ctrl-C is for this process, which ends them
-            )
-            stack.callback(_end, process)
-            idle.put(process)
-        yield count
+def _read(image, label, classes):
+    """What is wrong with a pair, or None; and how many pixels of its label map have the values 0 to 255."""
+    try:
+        _, label = load_pair(image, label, classes)
+    except DataError as error:
+        return str(error), None
+    return None, np.bincount(label.ravel(), minlength=256)
 
 
-def _end(process):
-    process.kill()
-    process.wait()
-    with contextlib.suppress(BrokenPipeError):  # of a question that it did not live to read
-        process.stdin.close()
-    process.stdout.close()
+def check_lists(root, dataset, progress=lambda name: iter):
+    """Yields (list file, Report) of every list of the set that is there and has label maps.
+
+    `progress(name)` is that of the split so called, as in `check`. Raises DataError where there is no list.
+    """
+    paths = {name: split.list for name, split in dataset.splits.items() if name != "test"}
+    found = {name: path for name, path in paths.items() if (root / path).exists()}
+    if not found:
+        raise DataError(f"{root}: has none of the lists {', '.join(paths.values())}; prepare the set first")
+    for name, path in found.items():
+        yield root / path, check(read_list(root, path), len(dataset.classes), progress(name))
 
 
 def table(report, classes, most=10):
@@ -109,7 +85,7 @@ def table(report, classes, most=10):
     total = report.pixels.sum()
     for value, name in [*enumerate(classes), (255, "ignored (255)")]:
         yield f"{value:3} {name:24} {report.pixels[value]:14,} {report.pixels[value] / max(1, total):9.4%}"
-    for fault in report.faults[:most]:
+    for fault in list(report.faults.values())[:most]:
         yield f"fault: {fault}"
     if len(report.faults) > most:
         yield f"and {len(report.faults) - most} more"
@@ -144,7 +120,6 @@ def _fingerprint(pairs, classes):
 
 def _stamps(root):
     try:
-        stamps = json.loads((root / STAMPS).read_text())
-    except (OSError, ValueError):
+        return dict(json.loads((root / STAMPS).read_text()))
+    except (OSError, ValueError):  # no record: nothing has passed
         return {}
-    return stamps if isinstance(stamps, dict) else {}

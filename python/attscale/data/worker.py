@@ -8,10 +8,7 @@ PARENT.
 import json
 import mmap
 import os
-import signal
 import sys
-
-import cv2
 
 from attscale import processes
 from attscale.data import order
@@ -22,13 +19,12 @@ from attscale.errors import UserError
 from attscale.options import decode
 
 
-def main(handle, text, parent):
-    processes.die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the solver, which ends us when it has finished
-    cv2.setNumThreads(1)  # as many workers as cores are wanted; each stays on one
+def main(argv):
+    handle, text = processes.adopt(argv)
+    processes.settle()
     options = decode(LoaderOptions, text)
-    with mmap.mmap(handle, 0) as buffer:
-        data, label = slot_arrays(buffer, options)
+    with mmap.mmap(int(handle), 0) as buffer:
+        data, label, inside = slot_arrays(buffer, options)
         pairs = read_list(options.root, options.source)
         for line in sys.stdin:
             batch = int(line)
@@ -37,16 +33,16 @@ def main(handle, text, parent):
                 for i, position in enumerate(positions(batch, options)):
                     index = order.sample(position, n=len(pairs), seed=options.seed, shuffle=options.shuffle)
                     rng = order.generator(position, seed=options.seed)
-                    load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
+                    inside[slot, i] = load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
                 error = None
             except UserError as problem:
                 error = str(problem)
             print(json.dumps({"error": error}), flush=True)
-        del data, label  # they point into the buffer, which could not be closed otherwise
+        del data, label, inside  # they point into the buffer, which could not be closed otherwise
 
 
 if __name__ == "__main__":
     try:
-        main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+        main(sys.argv[1:])
     except BrokenPipeError:  # the solver is gone, however it ended: there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,11 +3,10 @@
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
-from attscale.errors import UserError
-from attscale.files import make_folder, write_text
+from attscale.errors import UserError, reading
+from attscale.files import Appended, make_folder, write_text
 
 
 class Inventory:
@@ -23,18 +22,14 @@ class Inventory:
         self._record = self.folder / f"{kind}.json"
         self._lines = self.folder / f"{kind}.jsonl"
         self._values = {**made_by, **(notes or {})}
-        self._sources = dict(_sources(self._lines))
-        self._begun = False
         found = read(folder, kind)
-        if found is None or not self._sources:
-            self._sources = {}
-            return
-        if other := sorted(key for key in made_by if found.get(key) != made_by[key]):
+        self._sources = dict(_sources(self._lines)) if found is not None else {}
+        self._begun = bool(self._sources)  # a record without results holds nobody to it
+        if self._begun and (other := sorted(key for key in made_by if found.get(key) != made_by[key])):
             raise UserError(
                 f"{self.folder}: holds {kind} with {other[0]} {found.get(other[0])}, not {made_by[other[0]]}; "
                 "choose another --out"
             )
-        self._begun = True
 
     def has(self, name, source, path):
         """Whether the result `name` was made, of `source`, a digest. Raises UserError where it was made of another.
@@ -52,50 +47,33 @@ class Inventory:
         if not self._begun:
             write_text(self._record, json.dumps(self._values, indent=1) + "\n")
             self._begun = True
-        line = json.dumps({"name": name, "source": source}) + "\n"
-        try:
-            with open(self._lines, "a") as file:
-                file.write(line)
-        except OSError as error:
-            raise UserError(f"{self._lines}: cannot be written: {error.strerror}") from None
+        with Appended(self._lines) as file:
+            file.write((json.dumps({"name": name, "source": source}) + "\n").encode())
         self._sources[name] = source
 
 
 def read(folder, kind):
     """The values of `<kind>.json` in `folder`; None where it is not there. Raises UserError for a broken one."""
     path = Path(folder, f"{kind}.json")
-    try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds {type(found).__name__}, expected an object")
-    return found
+    with reading(path):
+        return json.loads(path.read_text())
 
 
-def digest(*paths):
-    """The sha256 of the contents of files, as hexadecimal text. Raises UserError that names the file."""
-    result = hashlib.sha256()
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                result.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise UserError(f"{path}: {os.strerror(error.errno)}") from None
-    return result.hexdigest()
+def digest(*contents):
+    """The sha256 of what files hold, as hexadecimal text; of several, that of their sha256s."""
+    digests = [hashlib.sha256(content) for content in contents]
+    return (digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(d.digest() for d in digests))).hexdigest()
 
 
 def _sources(path):
     """(name, digest) of each line; one that was cut short by a crash counts as not written."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
+    with reading(path):
+        lines = path.read_text().splitlines()
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError):
             values = json.loads(line)
-            yield str(values["name"]), str(values["source"])
+            yield values["name"], values["source"]

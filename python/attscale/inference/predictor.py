@@ -6,7 +6,7 @@ from attscale import prototxt
 from attscale.data import transforms
 from attscale.errors import UserError
 from attscale.machine import limits
-from attscale.nets import assemble, geometry
+from attscale.nets import geometry
 from attscale.ops.interp import interp
 from attscale.weights import load
 
@@ -17,20 +17,19 @@ class Predictor:
     Questions about the last images, `scores` and the rest, take the image's number among them.
     """
 
-    def __init__(self, row, weights_path=None, *, share_with=None):
-        """Weights from a file, or shared with a training net of the same row, whose every step is then seen here."""
+    def __init__(self, row, weights=None, *, share_with=None):
+        """A Caffemodel's weights, or those of a training net of the same row, whose every step is then seen here."""
         self.row = row
-        self._message = prototxt.deploy_net(row)
-        self.net = prototxt.load(self._message)
+        self.net = prototxt.load(prototxt.deploy_net(row))
         if share_with is not None:
             self.net.share_with(share_with)
         else:
-            load.load(self.net, weights_path, complete=True)
+            load.load(self.net, weights, complete=True)
 
     @property
     def classes(self):
         """How many classes the net tells apart."""
-        return self.net.blobs[assemble.output_name(self.row)].data.shape[1]
+        return self.net.blobs[geometry.output_name(self.row)].data.shape[1]
 
     def forward(self, *images, names=()):
         """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
@@ -54,9 +53,9 @@ class Predictor:
 
     def _check(self, shape, images, names):
         """Raises UserError where the net would be too large: Caffe would end the process."""
-        if words := limits.excess(self._message, shape):
+        if words := limits.excess(self.row, shape[0], *shape[2:]):
             said = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
-            fits = limits.largest_side(self._message)
+            fits = limits.largest_side(self.row)
             raise UserError(
                 f"{', '.join(map(str, names)) or 'image'}: {said} pixels are too large for {self.row.name}: padded to "
                 f"{shape[3]}x{shape[2]}, {words}; {fits}x{fits} would fit"
@@ -64,7 +63,7 @@ class Predictor:
 
     def scores(self, number=0):
         """The merged scores of an image at full resolution, (classes, H, W), before the softmax."""
-        return self._crop(self.net.blobs[assemble.output_name(self.row)].data[number], number)
+        return self._crop(self.net.blobs[geometry.output_name(self.row)].data[number], number)
 
     def labels(self, number=0):
         """The predicted class indices of an image, (H, W) uint8."""
@@ -100,7 +99,7 @@ class Predictor:
 
     def _branch_scores(self, number):
         for scale in self.row.scales:
-            name = assemble.scores_name(self.row, scale)
+            name = geometry.scores_name(self.row, scale)
             blob = self.net.blobs[name if scale == geometry.FINEST else f"{name}_interp"].data
             yield scale, self._upsample(blob, number)
 
@@ -120,15 +119,14 @@ def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"
     Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
     Raises UserError for an image that is too large, by its `name`.
     """
-    height, width = image.shape[:2]
-    total = None
+    total = np.float32(0)
     for scale in scales:
-        resized, _ = transforms.random_scale(image, np.zeros((height, width), np.uint8), scale)
+        resized = transforms.scaled(image, scale)
         for mirrored in (False, True) if flip else (False,):
             predictor.forward(np.ascontiguousarray(resized[:, ::-1]) if mirrored else resized, names=[name])
             scores = predictor.scores()
             scores = scores[..., ::-1] if mirrored else scores
-            if scores.shape[1:] != (height, width):
-                scores = interp(np.ascontiguousarray(scores)[None], height, width)[0]
-            total = scores.copy() if total is None else total + scores
+            if scores.shape[1:] != image.shape[:2]:
+                scores = interp(np.ascontiguousarray(scores)[None], *image.shape[:2])[0]
+            total = total + scores
     return total / (len(scales) * (2 if flip else 1))

@@ -6,65 +6,55 @@ from attscale import experiments
 from attscale.data.lists import read_images
 from attscale.errors import DataError, ExperimentError, UserError, WeightsError
 from attscale.inference import inventory
-from attscale.weights import caffemodel
 
-RELEASED_ON_VAL = "train2"  # the release's train2_* models were trained on trainval_aug (original-release, Traps)
-KINDS = ("predictions", "crf")  # of inventories
-
-
-def of_weights(path):
-    """What the weights say of themselves: the name of their net, which Caffe and import_weights write, and the file's.
-
-    Raises WeightsError for a file that is no caffemodel.
-    """
-    return " ".join(filter(None, (caffemodel.read_name(path), Path(path).name)))
+RELEASED_ON_VAL = "train2"  # the release's train2_* models were trained on trainval_aug (docs/release.md, Traps)
+PREDICTIONS, CRF = "predictions", "crf"  # kinds of inventories
 
 
-def of_predictions(folder):
-    """The records of a folder of label maps, {kind: values}; empty for anyone's PNGs.
+def origin(weights):
+    """What a Caffemodel says of itself: the name of its net, which Caffe and import_weights write, and the file's."""
+    return " ".join(filter(None, (weights.name, weights.path.name)))
 
-    Raises UserError for broken ones.
-    """
-    found = {kind: inventory.read(folder, kind) for kind in KINDS}
+
+def records(folder):
+    """What a folder of label maps says that they were made by, {kind: values}; empty for anyone's PNGs."""
+    found = {kind: inventory.read(folder, kind) for kind in (PREDICTIONS, CRF)}
     return {kind: values for kind, values in found.items() if values is not None}
 
 
 def experiment_of(name):
     """The row whose net was called `name`; None where it is not one of ours. After it, words may follow."""
-    try:
-        return experiments.EXPERIMENTS[name.split()[0]]
-    except (IndexError, KeyError):
-        return None
+    return experiments.EXPERIMENTS.get(name.partition(" ")[0])
 
 
-def check_weights(path, row):
-    """Raises WeightsError where the weights say that they are of another experiment than `row`."""
-    other = experiment_of(caffemodel.read_name(path))
+def check_weights(weights, row):
+    """Raises WeightsError where the Caffemodel says that it is of another experiment than `row`."""
+    other = experiment_of(weights.name)
     if other is not None and other.name != row.name:
-        raise WeightsError(f"{path}: holds weights of {other.name}, not of {row.name}")
+        raise WeightsError(f"{weights.path}: holds weights of {other.name}, not of {row.name}")
 
 
 def check_predictions(folder, row):
     """Raises UserError where the label maps or score maps in `folder` say that they are of another experiment."""
-    for kind, values in of_predictions(folder).items():
-        if values.get("experiment") not in (None, row.name):
+    for kind, values in records(folder).items():
+        if values["experiment"] != row.name:
             raise UserError(f"{folder}: holds {kind} of {values['experiment']}, not of {row.name}")
 
 
 def refuse_seen(row, dataset, data_root, split, *, weights=None, predictions=None):
-    """Raises UserError if `row`, or what `weights` or `predictions` say they came from, was trained on `split`.
+    """Raises UserError if `row`, or what a Caffemodel or a folder of predictions came from, was trained on `split`.
 
     The rows' training lists tell, and the release's names. Where the list of a split that is not the data set's own
     training split is missing, the question is open, and that is an error too.
     """
     if weights is not None:
-        origins = [of_weights(weights)]
+        place, origins = weights.path, [origin(weights)]
     else:
-        records = of_predictions(predictions)
-        origins = [Path(predictions).name, *(str(values.get("origin", "")) for values in records.values())]
-    if split == dataset.val and any(RELEASED_ON_VAL in origin for origin in origins):
+        place, origins = predictions, [Path(predictions).name]
+        origins += [values.get("origin", "") for values in records(predictions).values()]
+    if split == dataset.val and any(RELEASED_ON_VAL in name for name in origins):
         raise UserError(
-            f"{weights or predictions}: by its name of a release trained on trainval_aug, which has seen {split} "
+            f"{place}: by its name of a release trained on trainval_aug, which has seen {split} "
             "(--although-seen scores it all the same)"
         )
     rows = {row.name: row} | {found.name: found for found in map(experiment_of, origins) if found}

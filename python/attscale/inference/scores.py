@@ -1,12 +1,12 @@
 """Score maps on disk: one compressed file an image, (classes, H, W) float16, before the softmax."""
 
-import zipfile
-import zlib
+import io
 from pathlib import Path
 
 import numpy as np
 
-from attscale.errors import DataError
+from attscale.data.images import read_bytes
+from attscale.errors import DataError, reading
 from attscale.files import write_whole
 
 SUFFIX = ".npz"
@@ -24,17 +24,14 @@ def write(path, scores):
 
 def read(path):
     """The maps in the file `path` as float32. Raises DataError for one that is missing, cut short, or no score map."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            scores = file["scores"]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such score map") from None
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a score map, or cut short: {error}") from None
-    if scores.ndim != 3 or scores.dtype != np.float16 or not scores.size:
-        raise DataError(f"{path}: holds {scores.dtype} of shape {scores.shape}, expected float16 (classes, H, W)")
-    scores = scores.astype(np.float32)
-    if not np.isfinite(scores).all():
+    return decode(read_bytes(path), path)
+
+
+def decode(data, path):
+    """As `read`, from the bytes of the file `path`."""
+    with reading(path, DataError), np.load(io.BytesIO(data), allow_pickle=False) as file:
+        scores = file["scores"].astype(np.float32)
+    if not np.isfinite(scores).all():  # beyond float16, say: the CRF would make no number of every pixel
         raise DataError(f"{path}: holds values that are not finite")
     return scores
 

@@ -1,7 +1,7 @@
 """The archive that VOC's evaluation server takes, checked before it is written.
 
 results/VOC2012/Segmentation/<competition>_<split>_cls/<id>.png: indexed PNGs of the images' sizes, with VOC's colour
-map and class indices 0 to 20 (VOC 2012 development kit, "Results file format"; original-release, Protocol).
+map and class indices 0 to 20 (VOC 2012 development kit, "Results file format"; docs/release.md, Protocol).
 """
 
 import io
@@ -9,23 +9,21 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from attscale import datasets
-from attscale.data.images import read_label, voc_palette
-from attscale.errors import DataError, UserError
+from attscale.data.images import decode_label, read_bytes, voc_palette
+from attscale.errors import DataError, reading
 from attscale.files import write_whole
 
 COMPETITIONS = ("comp5", "comp6")  # with the challenge's own data only; with any
 
 
-def write(path, predictions, images, competition, split="test", progress=iter):
+def write(path, predictions, images, competition, split, progress=iter):
     """Writes the archive `path` (.tgz) of the label maps of `images`, `<id>.png` in `predictions`, whole or not at all.
 
     Raises DataError for the first label map that the server would refuse; nothing is written then.
     """
-    if competition not in COMPETITIONS:
-        raise UserError(f"the competition is {competition!r}, expected {' or '.join(COMPETITIONS)}")
     folder = f"results/VOC2012/Segmentation/{competition}_{split}_cls"
     if missing := [image.stem for image in images if not Path(predictions, f"{image.stem}.png").is_file()]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -47,15 +45,12 @@ def write(path, predictions, images, competition, split="test", progress=iter):
 
 def checked(path, image_path):
     """The bytes of the label map `path`, after everything that the server asks of it was found right."""
-    label = read_label(path)
-    data = path.read_bytes()
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            palette = image.getpalette() if image.mode == "P" else None
-        with Image.open(image_path) as image:
-            width, height = image.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{image_path}: not a readable image: {error}") from None
+    data = read_bytes(path)
+    label = decode_label(data, path)
+    with Image.open(io.BytesIO(data)) as image:
+        palette = image.getpalette()
+    with reading(image_path, DataError), Image.open(image_path) as image:
+        width, height = image.size
     if palette is None:
         raise DataError(f"{path}: not an indexed PNG, expected one with VOC's colour map")
     used = len(datasets.find("voc12").classes)

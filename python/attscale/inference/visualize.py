@@ -1,5 +1,6 @@
 """Predictions as the paper shows them (figures 4 to 6): sheets of images, and videos with weight maps beside them."""
 
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -7,9 +8,9 @@ import cv2
 from attscale import plots
 from attscale.data.images import read_image, read_label
 from attscale.data.samples import load_pair
-from attscale.errors import DataError, UserError
-from attscale.files import write_whole
-from attscale.inference import predictions, scores
+from attscale.errors import UserError
+from attscale.files import make_folder, naming
+from attscale.inference import scores, sources
 
 
 def sheets(predictor, baseline, pairs, path, per_sheet):
@@ -61,32 +62,21 @@ def video(predictor, source, path, progress=iter):
 
     Raises DataError for a video that cannot be decoded, UserError for a format that cannot be written.
     """
-    rate = predictions.frame_rate(source)
-    count = 0
-
-    def save(temporary):
-        nonlocal count
-        named = f"{temporary}{Path(path).suffix or '.mp4'}"  # OpenCV chooses the format by the suffix
-        writer = None
-        try:
-            for frame in progress(predictions.frames(source)):
-                image = frame.read()
-                predictor.forward(image, names=[frame.path])
-                panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
-                if writer is None:
-                    size = (panels.shape[1], panels.shape[0])
-                    writer = cv2.VideoWriter(named, cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
-                    if not writer.isOpened():
-                        raise UserError(f"{path}: OpenCV cannot write such a video; .mp4 and .avi work")
-                elif (panels.shape[1], panels.shape[0]) != size:
-                    raise DataError(f"{source}: frame {count + 1} is of another size than those before")
-                writer.write(panels)
-                count += 1
-        finally:
-            if writer is not None:
-                writer.release()
-            if Path(named).exists():
-                Path(named).replace(temporary)
-
-    write_whole(path, save)
+    path, rate = Path(path), sources.frame_rate(source)
+    make_folder(path.parent)
+    with naming(path), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        made = Path(folder, path.name)  # OpenCV chooses the format by the suffix
+        writer, count = None, 0
+        for frame in progress(sources.frames(source)):
+            image = frame.pixels()
+            predictor.forward(image, names=[frame.path])
+            panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
+            if writer is None:
+                writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*"mp4v"), rate, panels.shape[1::-1])
+                if not writer.isOpened():
+                    raise UserError(f"{path}: OpenCV cannot write such a video; .mp4 and .avi work")
+            writer.write(panels)
+            count += 1
+        writer.release()
+        made.replace(path)
     return count

@@ -14,13 +14,7 @@ class ScaleAttention(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        if len(bottom) < 2 or len(top) not in (1, 2):
-            raise UserError(
-                "ScaleAttention takes S score maps and the attention scores, and gives the merged scores and, if "
-                f"named, the weights; got {len(bottom)} bottoms and {len(top)} tops"
-            )
-        if self.param_str:
-            raise UserError(f"ScaleAttention has no options, got {self.param_str!r}")
+        pass
 
     def reshape(self, bottom, top):
         *maps, scores = _blobs(bottom)

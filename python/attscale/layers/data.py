@@ -4,7 +4,6 @@ import caffe
 
 from attscale.data.lists import check_pairs, read_list
 from attscale.data.loader import BatchLoader, LoaderOptions
-from attscale.errors import UserError
 from attscale.options import decode
 
 
@@ -16,8 +15,6 @@ class SegData(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        if bottom or len(top) != 2:
-            raise UserError(f"SegData takes no bottom and two tops, got {len(bottom)} and {len(top)}")
         self.options = decode(LoaderOptions, self.param_str)
         check_pairs(read_list(self.options.root, self.options.source), self.options.source)
         self.loader = BatchLoader(self.options)

@@ -14,8 +14,6 @@ class Interp(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        if len(bottom) != 1 or len(top) != 1:
-            raise UserError(f"Interp takes one bottom and one top, got {len(bottom)} and {len(top)}")
         self.rule = decode(ops.SizeRule, self.param_str)
 
     def reshape(self, bottom, top):
@@ -34,21 +32,12 @@ class Interp(caffe.Layer):
             inner[...] = ops.interp_backward(top[0].diff, *inner.shape[2:])
 
 
-class LabelShrink(caffe.Layer):
+class LabelShrink(Interp):
     """Nearest-neighbour shrinking of a label map, with Interp's sizes. Bottom and top (N, 1, H, W); no gradient.
 
     Where the size is 8k+1, shrinking by 8 is `label[::8, ::8]`, just as the fork's Interp does it. At other sizes
     the fork would blend class indices; this layer takes the nearest one (docs/fidelity.md).
     """
-
-    def setup(self, bottom, top):
-        if len(bottom) != 1 or len(top) != 1:
-            raise UserError(f"LabelShrink takes one bottom and one top, got {len(bottom)} and {len(top)}")
-        self.rule = decode(ops.SizeRule, self.param_str)
-
-    def reshape(self, bottom, top):
-        n, c, h, w = bottom[0].data.shape
-        top[0].reshape(n, c, *self.rule.output(h, w))
 
     def forward(self, bottom, top):
         label = self.rule.crop(bottom[0].data)

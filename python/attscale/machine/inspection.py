@@ -56,10 +56,10 @@ def inspect(row, size=None):
     size = size or row.crop_size
     if size < 33 or size % 32 != 1:
         raise ExperimentError(f"the size is {size}, expected 32k + 1 and at least 33, where the scales line up")
-    message = prototxt.deploy_net(row, size)
-    if words := limits.excess(message):
-        fits = limits.largest_side(message)
+    if words := limits.excess(row, 1, size, size):
+        fits = limits.largest_side(row)
         raise ExperimentError(f"the size is {size}: {words}; for {row.name} {fits} is the largest")
+    message = prototxt.deploy_net(row, size)
     net = prototxt.load(message)
     owners = owners_of(net)
     result = []
@@ -113,19 +113,13 @@ def total(layers):
 
 
 def draw(row, path):
-    """Caffe's own picture of the training net, as PNG. Raises UserError where pydot or Graphviz is missing or fails."""
-    try:
-        import caffe.draw  # needs pydot, which nothing else does
-    except ModuleNotFoundError as error:
-        if error.name != "pydot":
-            raise
-        raise UserError("the Python package pydot is not installed: pip install pydot") from None
+    """Caffe's own picture of the training net, as PNG. Raises UserError where Graphviz is missing."""
+    import caffe.draw  # with pydot, which nothing else needs
+
     try:
         picture = caffe.draw.draw_net(prototxt.train_net(row), "TB", "png")
     except FileNotFoundError:
         raise UserError("the program `dot` is not installed: apt-get install graphviz") from None
-    except AssertionError as error:  # how pydot reports that `dot` ended with an error
-        raise UserError(f"Graphviz cannot draw this net: {error}") from None
     write_bytes(path, picture)
 
 

@@ -4,21 +4,11 @@ import caffe
 from caffe import layers as L
 
 from attscale.nets.blocks import Branch, python_layer
-from attscale.nets.geometry import FINEST, STRIDE, label_shrink, suffix
+from attscale.nets.geometry import FINEST, STRIDE, label_shrink, scores_name, suffix
 from attscale.nets.losses import softmax_loss
 from attscale.nets.msc import msc_net
 from attscale.nets.share_net import share_net
 from attscale.ops.interp import SizeRule
-
-
-def scores_name(row, scale=FINEST):
-    """The layer that gives a branch's own score map: `fc8_voc12`, `fc8_voc12_res05`."""
-    return f"fc8_{row.dataset}{suffix(scale)}"
-
-
-def output_name(row):
-    """The deploy net's output (1, classes, S, S): `fc8_interp`, zoom 8 of the merged scores; MSc's `fc_fusion`."""
-    return "fc_fusion" if row.msc else "fc8_interp"
 
 
 def train_net(row, options):

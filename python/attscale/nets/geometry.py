@@ -1,4 +1,4 @@
-"""Strides and scales: the trunk's table, the branches' suffixes, and the rules of sizes. Needs no Caffe."""
+"""Names and sizes in the nets: the trunk's table, the branches' suffixes, the rules of sizes. Needs no Caffe."""
 
 from fractions import Fraction
 
@@ -7,12 +7,24 @@ from attscale.ops.interp import SizeRule
 #: VGG-16, stage by stage: (convolutions, channels, dilation, stride of the pooling that follows)
 STAGES = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
 STRIDE = 8
+#: of MSc's branches
+MSC_CHANNELS = 128
 FINEST = Fraction(1)
 
 
 def suffix(scale):
     """'' for 1, '_res075' for 3/4, '_res05' for 1/2 (release)."""
     return "" if scale == FINEST else "_res" + str(float(scale)).replace(".", "")
+
+
+def scores_name(row, scale=FINEST):
+    """The layer that gives a branch's own score map: `fc8_voc12`, `fc8_voc12_res05`."""
+    return f"fc8_{row.dataset}{suffix(scale)}"
+
+
+def output_name(row):
+    """The deploy net's output (1, classes, S, S): `fc8_interp`, zoom 8 of the merged scores; MSc's `fc_fusion`."""
+    return "fc_fusion" if row.msc else "fc8_interp"
 
 
 def shrink(scale):

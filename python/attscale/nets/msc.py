@@ -5,7 +5,7 @@ from caffe import params as P
 
 from attscale.nets import vgg16
 from attscale.nets.blocks import Branch
-from attscale.nets.geometry import STRIDE
+from attscale.nets.geometry import MSC_CHANNELS, STRIDE
 from attscale.ops.interp import SizeRule
 
 _SMALL, _USUAL = {"type": "gaussian", "std": 0.001}, {"type": "gaussian", "std": 0.01}
@@ -15,10 +15,9 @@ BRANCHES = (
     ("data", 8, 1, _SMALL, _USUAL),
     ("pool1", 4, 2, _SMALL, _USUAL),
     ("pool2", 2, 4, _SMALL, _USUAL),
-    ("pool3", 1, 8, _SMALL, {"type": "constant", "value": 0}),  # the release gives it none, which is zero
+    ("pool3", 1, 8, _SMALL, _USUAL),  # authors' copy; DeepLab's release has none, which is zero
     ("pool4", 1, 8, _POOL4, _USUAL),
 )
-CHANNELS = 128
 
 
 def msc_net(row, net, data, *, classes, scores_name, full_resolution):
@@ -43,9 +42,9 @@ def msc_net(row, net, data, *, classes, scores_name, full_resolution):
 
 def _branch(root, name, top, classes, stride, dropout, fc_filler, ms_filler):
     """X_conv, X_fc and X_ms on the top X."""
-    top = root.conv(f"{name}_conv", top, CHANNELS, stride=stride, filler=_SMALL)
+    top = root.conv(f"{name}_conv", top, MSC_CHANNELS, stride=stride, filler=_SMALL)
     top = root.dropout(f"{name}_conv_drop", root.relu(f"{name}_conv_relu", top), dropout)
-    top = root.conv(f"{name}_fc", top, CHANNELS, kernel_size=1, filler=fc_filler)
+    top = root.conv(f"{name}_fc", top, MSC_CHANNELS, kernel_size=1, filler=fc_filler)
     top = root.dropout(f"{name}_fc_drop", root.relu(f"{name}_fc_relu", top), dropout)
     return root.conv(f"{name}_ms", top, classes, kernel_size=1, filler=ms_filler)
 

@@ -1,28 +1,20 @@
 """Archives as they were downloaded: found or asked for by name, and read member by member, trusting no path."""
 
-import contextlib
 import dataclasses
-import functools
 import gzip
-import lzma
-import struct
 import tarfile
 import zipfile
-import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from attscale.errors import DataError
-
-_BROKEN = (
-    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
-    *(NotImplementedError, struct.error, UnicodeDecodeError),  # zipfile: of a method, a field, a name that is damaged
-)
+from attscale.errors import DataError, reading
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Archive:
     """An archive by the file name of its official page; `optional` ones are used where they are there."""
 
     file: str
@@ -31,119 +23,71 @@ class Source:
     optional: bool = False
 
 
-def locate(sources, folder):
-    """The sources' paths in `folder`, None for an optional one that is not there.
+def locate(archives, folder):
+    """The archives' paths in `folder`, None for an optional one that is not there.
 
     Raises DataError that names every archive that is missing, and the page it comes from.
     """
-    paths = [Path(folder, source.file) for source in sources]
+    paths = {archive: Path(folder, archive.file) for archive in archives}
     missing = [
-        f"{source.file} ({source.what}; from {source.page})"
-        for source, path in zip(sources, paths, strict=True)
-        if not source.optional and not path.is_file()
+        f"{archive.file} ({archive.what}; from {archive.page})"
+        for archive, path in paths.items()
+        if not archive.optional and not path.is_file()
     ]
     if missing:
         raise DataError(f"{folder} lacks {', and '.join(missing)}")
-    return [path if path.is_file() else None for path in paths]
+    return [path if path.is_file() else None for path in paths.values()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A plain file of an archive: its name inside, without `.` parts; where it is, for errors; how to get its bytes."""
+
+    name: str
+    where: str
+    unpack: Callable[[], bytes]
+
+    def read(self):
+        """Its bytes. Raises DataError."""
+        with reading(self.where, DataError):
+            return self.unpack()
 
 
 def members(path):
-    """Yields (name, read) for every plain file of the tar or zip archive `path`; `read()` gives its bytes.
+    """Yields every plain file of the tar or zip archive `path` as a Member, to be read before the next is asked for.
 
-    Names are relative, without `.` parts. Raises DataError for an archive that is damaged, cut short or encrypted, as
-    `read()` does, and for a member that is a link, a device, or whose path would leave the folder it is unpacked to,
-    wanted or not.
+    Raises DataError for an archive that is damaged, and for a member, wanted or not, that is a link or a device or
+    whose path would leave the folder it is unpacked to. A tar archive may end early where a member's header would
+    come: what it lacks then has to be noticed by who wants it.
     """
-    path = Path(path)
-    with contextlib.ExitStack() as stack:
-        found = _of_zip(path, stack) if path.suffix == ".zip" else _of_tar(path, stack)
-        while True:
-            with reading(path):  # not around the `yield`: what the caller raises is no fault of the archive
-                name, read = next(found, (None, None))
-            if name is None:
-                return
-            yield name, functools.partial(_read, f"{path}: {name}", read)
+    with reading(path, DataError):
+        for name, plain, unpack in _of_zip(path) if path.suffix == ".zip" else _of_tar(path):
+            pure = PurePosixPath(name)
+            if pure.is_absolute() or ".." in pure.parts:
+                raise DataError(f"{path}: the member {name!r} would land outside of its folder")
+            if not plain:
+                raise DataError(f"{path}: the member {name!r} is a link or a device")
+            yield Member(str(pure), f"{path}: {pure}", unpack)
 
 
-def _read(where, read):
-    with reading(where):
-        return read()
+def _of_zip(path):
+    """(name, whether it is a plain file, how to read it) of all members but folders."""
+    with zipfile.ZipFile(path) as archive:
+        for info in tqdm(archive.infolist(), desc=path.name, unit="file"):
+            kind = (info.external_attr >> 16) & 0o170000  # of Unix; 0 where another system made the archive
+            if not info.is_dir():
+                yield info.filename, kind in (0, 0o100000), partial(archive.read, info)
 
 
-@contextlib.contextmanager
-def reading(where):
-    """Turns whatever tarfile, zipfile and their decompressors raise on bad archives into DataError about `where`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:
-            raise DataError(f"{where}: {error.strerror}") from None
-        raise DataError(f"{where}: damaged or cut short: {error}") from None  # gzip's and bz2's own
-    except _BROKEN as error:
-        raise DataError(f"{where}: damaged or cut short: {error}") from None
-
-
-def open_zip(path, stack):
-    """The zip archive `path`, closed by `stack`. Raises DataError where a member is encrypted; call it in `reading`."""
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    for info in archive.infolist():
-        if info.flag_bits & 1:
-            raise DataError(f"{path}: the member {info.filename!r} is encrypted")
-    return archive
-
-
-def _of_zip(path, stack):
-    archive = open_zip(path, stack)
-    for info in tqdm(archive.infolist(), desc=path.name, unit="file"):
-        name = _safe(path, info.filename)
-        kind = (info.external_attr >> 16) & 0o170000
-        if info.is_dir():
-            continue
-        if kind not in (0, 0o100000):
-            raise DataError(f"{path}: the member {info.filename!r} is a link or a device")
-        yield name, lambda info=info: archive.read(info)
-
-
-def _of_tar(path, stack):
-    raw = stack.enter_context(path.open("rb"))
-    zipped = raw.read(2) == b"\x1f\x8b"
-    raw.seek(0)
-    stream = _Stream(stack.enter_context(gzip.GzipFile(fileobj=raw)) if zipped else raw)
-    archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r|"))  # noqa: SIM115, the stack closes it
-    bar = stack.enter_context(tqdm(total=path.stat().st_size, desc=path.name, unit="B", unit_scale=True))
-    for info in archive:
-        bar.update(raw.tell() - bar.n)
-        name = _safe(path, info.name)
-        if info.isdir():
-            continue
-        if not info.isfile():
-            raise DataError(f"{path}: the member {info.name!r} is a link or a device")
-        yield name, lambda info=info: archive.extractfile(info).read()
-    stream.drain()
-    if stream.tail != bytes(_Stream.END):  # tarfile takes the end of the file for the end of the archive
-        raise DataError(f"{path}: damaged or cut short: no end of archive")
-
-
-class _Stream:
-    """A stream that remembers how it ended: a tar archive ends in two blocks of zeros."""
-
-    END = 2 * tarfile.BLOCKSIZE
-
-    def __init__(self, stream):
-        self._stream, self.tail = stream, b""
-
-    def read(self, size):
-        data = self._stream.read(size)
-        self.tail = (self.tail + data)[-self.END :]
-        return data
-
-    def drain(self):
-        while self.read(1 << 20):
+def _of_tar(path):
+    """As `_of_zip`."""
+    bar = partial(tqdm.wrapattr, method="read", total=path.stat().st_size, desc=path.name)
+    with path.open("rb") as file, bar(file) as raw:
+        zipped = file.peek(2)[:2] == b"\x1f\x8b"  # some browsers unzip what they save
+        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for info in archive:
+                if not info.isdir():
+                    yield info.name, info.isfile(), lambda info=info: archive.extractfile(info).read()
+        while stream.read(1 << 20):  # gzip tells at its end whether what it gave was whole
             pass
-
-
-def _safe(path, name):
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-        raise DataError(f"{path}: the member {name!r} would land outside of its folder")
-    return str(pure)

@@ -5,7 +5,7 @@ import json
 import time
 from pathlib import Path
 
-from attscale.errors import DataError
+from attscale.errors import DataError, reading
 from attscale.files import remove, write_text
 
 NAME = ".prepared.json"
@@ -21,17 +21,13 @@ class Ledger:
     """
 
     def __init__(self, root, lists=()):
-        """`lists` names those that are made of the steps' files: they are removed as soon as a step begins."""
+        """`lists` are those that are made of the steps' files: they are removed as soon as a step begins."""
         self.root, self.path = Path(root), Path(root, NAME)
-        self._lists = [self.root / f"list/{name}.txt" for name in lists]
-        try:
-            self.steps = json.loads(self.path.read_text())
-        except FileNotFoundError:
-            self.steps = {}
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.path}: cannot be read ({error}); remove it to prepare the set anew") from None
-        if not _is_record(self.steps):
-            raise DataError(f"{self.path}: is no record of steps and files; remove it to prepare the set anew")
+        self._lists = [self.root / name for name in lists]
+        self.steps = {}
+        if self.path.exists():
+            with reading(f"{self.path} (remove it to prepare the set anew)", DataError):
+                self.steps = json.loads(self.path.read_text())
 
     @contextlib.contextmanager
     def step(self, name, *sources, wanted=()):
@@ -45,8 +41,8 @@ class Ledger:
         found = self.steps.get(name, {})
         recorded = found["files"] if found.get("from") == recipe else {}
         files = {file: size for file, size in recorded.items() if _size(self.root / file) == size}
-        intact, complete = files == recorded, {self._name(path) for path in wanted} <= files.keys()
-        if found.get("from") == recipe and found["done"] and intact and complete:
+        done = found.get("from") == recipe and found["done"] and files == recorded
+        if done and {self._name(path) for path in wanted} <= files.keys():
             yield None
             return
         for path in self._lists:
@@ -76,9 +72,8 @@ class Ledger:
             self._save()
 
     def files(self, *steps):
-        """The paths of all files that the steps so called made, or any step if none is named."""
-        chosen = [state for step, state in self.steps.items() if not steps or step in steps]
-        return {self.root / file for state in chosen for file in state["files"]}
+        """The paths of all files that the steps so called made."""
+        return {self.root / file for step in steps if step in self.steps for file in self.steps[step]["files"]}
 
     def demand(self, archive, paths, *steps):
         """Raises DataError, which says that `archive` lacks them, unless the steps made all of `paths`."""
@@ -103,19 +98,9 @@ class Ledger:
         write_text(self.path, json.dumps(self.steps) + "\n")
 
 
-def _is_record(steps):
-    return isinstance(steps, dict) and all(
-        isinstance(state, dict) and state.keys() == {"from", "done", "files"} and isinstance(state["files"], dict)
-        for state in steps.values()
-    )
-
-
 def _size(path):
     """Bytes of a file; None where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+    return path.stat().st_size if path.exists() else None
 
 
 def _identity(source):

@@ -1,5 +1,6 @@
 """Any of the real sets, from archives to lists: prepared, checked pair by pair, and only then listed."""
 
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -7,7 +8,7 @@ from tqdm import tqdm
 from attscale import datasets
 from attscale.data import shapes, verify
 from attscale.errors import DataError
-from attscale.prepare import ade20k, coco, splits, voc10_part, voc12
+from attscale.prepare import ade20k, coco, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
 
 MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
@@ -18,8 +19,8 @@ def how_to(name):
     command = f"python tools/prepare_data.py {name} (in Docker: docker compose run prepare {name})"
     if name not in MODULES:
         return f"make it with {command}"
-    sources = [f"{source.file} from {source.page}" for source in MODULES[name].SOURCES if not source.optional]
-    return f"fetch {', '.join(sources)} into data/archives, then {command}"
+    wanted = [f"{archive.file} from {archive.page}" for archive in MODULES[name].ARCHIVES if not archive.optional]
+    return f"fetch {', '.join(wanted)} into data/archives, then {command}"
 
 
 def demand(dataset, split, data_root):
@@ -29,48 +30,43 @@ def demand(dataset, split, data_root):
         return
     if root.exists() or dataset.name != "shapes":
         raise DataError(f"{root / dataset.list_of(split)}: no such list file: {how_to(dataset.name)}")
-    bar = lambda numbers: tqdm(numbers, unit="image", desc="making shapes")  # noqa: E731
-    shapes.make(root, progress=bar, seed=0, **dataset.sizes)
+    shapes.make(root, progress=partial(tqdm, unit="image", desc="making shapes"), seed=0, **dataset.sizes)
 
 
-def make(name, root, folder, *, say=print, progress=iter, **options):
+def make(name, root, folder, *, any_count=False, say=print, progress=lambda name: iter, **options):
     """Makes set `name` in `root` from the archives in `folder`; `options` are those of its module's `prepare`.
 
-    Lists are written last, when every pair of them has been read: what they name can be trained on. Raises DataError.
+    Lists are written last, when every pair of them has been read: what they name can be trained on. `any_count` takes
+    lists of another length than the official. `progress(name)` wraps the iteration over a list's pairs. Raises
+    DataError.
     """
     root = Path(root)
-    earlier = Ledger(root).files()
-    made = MODULES[name].prepare(root, folder, **options)
-    faulty = _faulty(root, name, made, progress, earlier)
-    if faulty:  # by whatever happened to them since they were made: the archives are there to make them again
-        say(f"{root}: {len(faulty)} pairs are faulty, and made again; the first: {faulty[0][0]}")
-        Ledger(root).forget(path for pair in faulty for path in pair)
-        made = MODULES[name].prepare(root, folder, **options)
-        _faulty(root, name, made, progress)
-    for split in made:
-        splits.write_as_released(root / f"list/{split.name}.txt", split, say)
-    return {split.name: split.texts[0].count("\n") for split in made}
+    below = [dataset for dataset in map(datasets.find, datasets.names()) if dataset.root == datasets.find(name).root]
+    known = {split.list: (dataset, split) for dataset in below for split in dataset.splits.values()}
+    classes = {path: len(dataset.classes) for path, (dataset, _) in known.items()}
+    ledger = Ledger(root, known)
+    made = MODULES[name].prepare(ledger, folder, **options)
+    for file in made:
+        _, split = known[file.path]
+        if split.images is not None and not any_count:
+            file.check_count(split.images)
+    if faults := _faults(root, made, classes, progress):
+        # whatever happened to them since they were made: the archives are there to make them again
+        say(f"{root}: {len(faults)} pairs are faulty, and made again; the first: {next(iter(faults.values()))}")
+        ledger.forget(path for pair in faults for path in pair)
+        made = MODULES[name].prepare(ledger, folder, **options)
+        if faults := _faults(root, made, classes, progress):
+            raise DataError(f"{root}: {len(faults)} pairs are faulty; the first: {next(iter(faults.values()))}")
+    for file in made:
+        file.write(root, say)
+    return {file.name: file.images for file in made}
 
 
-def _faulty(root, name, made, progress, earlier=frozenset()):
-    """The faulty pairs of which a file is one of `earlier`. Raises DataError if there are others."""
-    known = {
-        dataset.list_of(split): len(dataset.classes)
-        for dataset in map(datasets.find, datasets.names())
-        for split in dataset.splits
-        if dataset.root == datasets.find(name).root
-    }
-    checked, faulty = set(), []
-    for split in made:
-        lines = [line.split() for line in split.texts[0].splitlines()]
-        pairs = [tuple(root / part.lstrip("/") for part in line) for line in lines if len(line) == 2]
-        new = [pair for pair in pairs if pair not in checked]
-        path = f"list/{split.name}.txt"
-        report = verify.check(new, known[path], progress(split.name))
-        if report.faults:
-            found = [pair for pair in new if verify.check([pair], known[path]).faults] if earlier else []
-            if not found or any(earlier.isdisjoint(pair) for pair in found):
-                report.raise_faults(root / path)
-            faulty += found
+def _faults(root, made, classes, progress):
+    """What is wrong with each faulty pair of the lists, every pair of which is read once."""
+    checked, faults = set(), {}
+    for file in made:
+        new = [pair for pair in file.pairs(root) if pair not in checked]
+        faults |= verify.check(new, classes[file.path], progress(file.name)).faults
         checked.update(new)
-    return faulty
+    return faults

@@ -4,32 +4,30 @@ PASCAL-Part (Chen et al., "Detect what you can") has 24 parts of a person, which
 (section 4.1). The authors' own archive has them merged; it is taken where it is there.
 """
 
-import functools
 import re
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from attscale import datasets
 from attscale.data.images import check_label, decode_label, write_label
-from attscale.errors import DataError
+from attscale.errors import DataError, reading
 from attscale.files import write_bytes
-from attscale.prepare import archives, matlab, splits
-from attscale.prepare.archives import Source
-from attscale.prepare.ledger import Ledger
-from attscale.prepare.splits import Split
+from attscale.prepare import archives, listfiles, matlab
+from attscale.prepare.archives import Archive
+from attscale.prepare.listfiles import ListFile
 
 _AUTHORS_PAGE = "http://liangchiehchen.com/projects/DeepLab.html"
 _PART_PAGE = "http://www.stat.ucla.edu/~xianjie.chen/pascal_part_dataset/pascal_part.html"
 _SET = datasets.find("voc10_part")
-SOURCES = (
-    Source("VOCtrainval_03-May-2010.tar", "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/", "images and lists"),
-    Source("pascal_person_part.zip", _AUTHORS_PAGE, "the authors' label maps and lists", optional=True),
-    Source("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", optional=True),
+ARCHIVES = (
+    Archive("VOCtrainval_03-May-2010.tar", "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/", "images and lists"),
+    Archive("pascal_person_part.zip", _AUTHORS_PAGE, "the authors' label maps and lists", optional=True),
+    Archive("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", optional=True),
 )
-COUNTS = _SET.sizes
 LABELS = "pascal_person_part_gt"  # as in the authors' archive
-#: PASCAL-Part's names to those of the six (original-release, Protocol).
+#: PASCAL-Part's names to those of the six (docs/release.md, Protocol).
 MERGED = {
     "head": ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
     "torso": ("torso", "neck"),
@@ -47,79 +45,71 @@ _AUTHORS = re.compile(
 _PART = re.compile(r"Annotations_Part/(?P<id>\w+)\.mat")
 
 
-def prepare(root, folder, *, any_count=False):
-    """Makes the set in `root` from the archives in `folder`, less its lists, which are returned as Splits.
+def prepare(ledger, folder):
+    """Makes the set in the ledger's root from the archives in `folder`, less its lists: they are returned as ListFiles.
 
     Raises DataError for archives that are missing, damaged, or not the official ones; running again goes on.
     """
-    root = Path(root)
-    voc, authors, part = archives.locate(SOURCES, folder)
+    root = ledger.root
+    voc, authors, part = archives.locate(ARCHIVES, folder)
     if not (authors or part):
-        raise DataError(f"{folder} lacks {SOURCES[1].file} (from {_AUTHORS_PAGE}) or {SOURCES[2].file} ({_PART_PAGE})")
-    ledger = Ledger(root, COUNTS)
+        raise DataError(
+            f"{folder} lacks {ARCHIVES[1].file} (from {_AUTHORS_PAGE}) or {ARCHIVES[2].file} ({_PART_PAGE})"
+        )
     with ledger.step("voc", voc) as make:
         if make:
-            for name, read in archives.members(voc):
-                if found := _VOC.fullmatch(name):
-                    make(root / found[1], write_bytes, read)
-    members = _from_authors(ledger, authors, root) if authors else _from_part(ledger, part, voc, root)
-    for name, ids in members.items():
+            for member in archives.members(voc):
+                if found := _VOC.fullmatch(member.name):
+                    make(root / found[1], write_bytes, member.read)
+    members = _from_authors(ledger, authors) if authors else _from_part(ledger, part, voc)
+    for ids in members.values():
         ledger.demand(voc, [root / f"JPEGImages/{image}.jpg" for image in ids], "voc")
         ledger.demand(authors or part, [root / LABELS / f"{image}.png" for image in ids], "labels")
-        splits.check_count(name, len(ids), COUNTS[name], any_count)
-    return [Split(name, (splits.pairs_text(ids, LABELS),)) for name, ids in members.items()]
+    return [ListFile(name, (listfiles.pairs_text(ids, LABELS),)) for name, ids in members.items()]
 
 
-def _from_authors(ledger, archive, root):
-    lists = {name: root / f"ImageSets/PersonPart/{name}.txt" for name in COUNTS}
+def _from_authors(ledger, archive):
+    lists = {name: ledger.root / f"ImageSets/PersonPart/{name}.txt" for name in _SET.splits}
     with ledger.step("labels", archive) as make:
         if make:
-            for name, read in archives.members(archive):
-                found = _AUTHORS.fullmatch(name)
+            for member in archives.members(archive):
+                found = _AUTHORS.fullmatch(member.name)
                 if found and found["list"]:
-                    text = functools.partial(_ids_text, f"{archive}: {name}", read)
-                    make(lists[found["list"]], write_bytes, text)
+                    make(lists[found["list"]], write_bytes, partial(_ids_text, member))
                 elif found:
-                    label = functools.partial(_authors_label, f"{archive}: {name}", read)
-                    make(root / LABELS / f"{found['id']}.png", write_label, label)
+                    make(ledger.root / LABELS / f"{found['id']}.png", write_label, partial(_authors_label, member))
     ledger.demand(archive, lists.values(), "labels")
-    return {name: splits.ids(path, path.read_bytes()) for name, path in lists.items()}
+    return {name: listfiles.ids(path) for name, path in lists.items()}
 
 
-def _authors_label(name, read):
-    label = decode_label(read(), name)
-    check_label(label, name, len(_SET.classes))
+def _authors_label(member):
+    label = decode_label(member.read(), member.where)
+    check_label(label, member.where, len(_SET.classes))
     return label
 
 
-def _ids_text(name, read):
+def _ids_text(member):
     """The authors' lists name an image and its label map; either way the first name's stem is the id."""
-    try:
-        firsts = [line.split()[0] for line in read().decode().splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise DataError(f"{name}: not a text file") from None
+    with reading(member.where, DataError):
+        firsts = [line.split()[0] for line in member.read().decode().splitlines() if line.strip()]
     return "".join(f"{PurePosixPath(first).stem}\n" for first in firsts).encode()
 
 
-def _from_part(ledger, archive, voc, root):
+def _from_part(ledger, archive, voc):
     """VOC's own split of the images in which a person has parts, of those that PASCAL-Part annotates."""
     with ledger.step("labels", archive) as make:
         if make:
-            for name, read in archives.members(archive):
-                if found := _PART.fullmatch(name):
-                    label = functools.partial(_part_label, f"{archive}: {name}", read)
-                    make(root / LABELS / f"{found['id']}.png", write_label, label)
+            for member in archives.members(archive):
+                if found := _PART.fullmatch(member.name):
+                    make(ledger.root / LABELS / f"{found['id']}.png", write_label, partial(_part_label, member))
     labelled = {path.stem for path in ledger.files("labels")}
-    lists = {name: root / f"ImageSets/Main/{name}.txt" for name in COUNTS}
+    lists = {name: ledger.root / f"ImageSets/Main/{name}.txt" for name in _SET.splits}
     ledger.demand(voc, lists.values(), "voc")
-    return {
-        name: [image for image in splits.ids(path, path.read_bytes()) if image in labelled]
-        for name, path in lists.items()
-    }
+    return {name: [image for image in listfiles.ids(path) if image in labelled] for name, path in lists.items()}
 
 
-def _part_label(name, read):
-    return merge(name, read())
+def _part_label(member):
+    return merge(member.where, member.read())
 
 
 def merge(name, data):
@@ -127,18 +117,13 @@ def merge(name, data):
 
     Persons and parts are drawn in the file's order, so where masks overlap the later one wins. Raises DataError.
     """
-    anno = matlab.load(name, data, "anno")
     label = None
-    for person in matlab.items(matlab.field(name, anno, "objects")):
-        if matlab.field(name, person, "class") != "person":
-            continue
-        for part in matlab.items(matlab.field(name, person, "parts")):
-            part_name = matlab.field(name, part, "part_name")
-            if part_name not in _CLASS:
-                raise DataError(f"{name}: {part_name!r} is no part of a person; known are {', '.join(_CLASS)}")
-            mask = matlab.mask(name, matlab.field(name, part, "mask"))
-            label = np.zeros_like(mask) if label is None else label
-            if mask.shape != label.shape:
-                raise DataError(f"{name}: the mask of {part_name} is {mask.shape}, others are {label.shape}")
-            label[mask != 0] = _CLASS[part_name]
+    with reading(name, DataError):
+        for person in matlab.items(matlab.load(data, "anno").objects):
+            if getattr(person, "class") != "person":
+                continue
+            for part in matlab.items(person.parts):
+                mask = matlab.mask(part.mask)
+                label = np.zeros_like(mask) if label is None else label
+                label[mask != 0] = _CLASS[part.part_name]
     return label

@@ -2,9 +2,11 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
-from attscale import experiments, paper
+from attscale import datasets, experiments, paper
 from attscale.results import evaluations
+from attscale.results.evaluations import Evaluation
 
 NOT_RUN, NONE = "not run", "-"
 COLUMNS = ("row", "paper", "release", "here", "difference", "run")
@@ -13,55 +15,30 @@ LEGEND = (
     "and Attention to Refine there is no net here. “-”: no number is known."
 )
 
+#: Each of the papers' cells to the experiment that stands for it; cells of other people's methods are not in it.
+EXPERIMENT_OF = {cell: row for row in experiments.EXPERIMENTS.values() for cell in row.cells}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One cell of a paper, and the result here that stands beside it."""
+    """One cell of a paper, and the evaluation here that stands beside it, in its folder; None: nobody measured it."""
 
     cell: paper.Cell
     decimals: int  # as the paper prints the table
-    result: evaluations.Result | None
-
-    @property
-    def row(self):
-        return self.cell.row if self.cell.measure != "pixel accuracy" else f"{self.cell.row}, pixel accuracy"
-
-    @property
-    def printed(self):
-        return self.cell.words if self.cell.value is None else f"{self.cell.value:.{self.decimals}f}"
-
-    @property
-    def release(self):
-        return NONE if self.cell.release is None else f"{self.cell.release:.{self.decimals}f}"
-
-    @property
-    def measured(self):
-        """Per cent, to two decimals; None where there is no result."""
-        return None if self.result is None else round(100 * self.result.score(self.cell.measure), 2)
-
-    @property
-    def here(self):
-        if self.measured is not None:
-            return f"{self.measured:.2f}"
-        return NOT_RUN
-
-    @property
-    def difference(self):
-        """Of the numbers as they are shown, with its sign."""
-        if self.measured is None or self.cell.value is None:
-            return NONE
-        return f"{round(self.measured - self.cell.value, 2) + 0.0:+.2f}"
-
-    @property
-    def run(self):
-        if self.result is None:
-            return NONE
-        return str(self.result.path.parent).encode("utf-8", "replace").decode()  # a name need not be UTF-8
+    folder: Path | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def texts(self):
         """What stands in COLUMNS."""
-        return (self.row, self.printed, self.release, self.here, self.difference, self.run)
+        row = self.cell.row if self.cell.measure != "pixel accuracy" else f"{self.cell.row}, pixel accuracy"
+        printed = self.cell.words if self.cell.value is None else f"{self.cell.value:.{self.decimals}f}"
+        release = NONE if self.cell.release is None else f"{self.cell.release:.{self.decimals}f}"
+        if self.evaluation is None:
+            return (row, printed, release, NOT_RUN, NONE, NONE)
+        share = _measured(self.evaluation, self.cell.measure)
+        difference = NONE if self.cell.value is None else in_points(self.cell.value / 100, share)
+        return (row, printed, release, evaluations.per_cent(share), difference, str(self.folder))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,39 +57,72 @@ class Table:
     def title(self):
         return paper.TITLES[self.paper, self.number]
 
+    @property
+    def measured(self):
+        """How many of its lines have a result of ours."""
+        return sum(line.evaluation is not None for line in self.lines)
+
 
 def title_of(source):
     """A paper's title as it is written."""
     return source.title().replace(" To ", " to ")
 
 
+def in_points(before, after):
+    """The difference of two shares, of the numbers as they are shown in per cent, with its sign; `-` without one."""
+    if before is None or after is None:
+        return NONE
+    return f"{round(100 * after, 2) - round(100 * before, 2) + 0.0:+.2f}"
+
+
 def tables(found):
-    """Every Table of both papers, in the order of print; `found` are Results."""
-    # section 4.1 prints differences, which only the rows know; they follow the table that they are of
-    cells = [*paper.cells()]
-    cells += [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells if cell not in cells]
+    """Every Table of both papers, in the order of print; `found` are (folder, Evaluation) pairs."""
+    # section 4.1 prints differences, which only the experiments know; they follow the table that they are of
+    cells = dict.fromkeys(itertools.chain(paper.cells(), EXPERIMENT_OF))
     order = list(paper.TITLES)
-    cells.sort(key=lambda cell: order.index((cell.paper, cell.table)))
+    in_order = sorted(cells, key=lambda cell: order.index((cell.paper, cell.table)))
     result = []
-    for (source, number), group in itertools.groupby(cells, key=lambda cell: (cell.paper, cell.table)):
+    for (source, number), group in itertools.groupby(in_order, key=lambda cell: (cell.paper, cell.table)):
         group = list(group)
         decimals = max(len(str(cell.value).partition(".")[2]) for cell in group if cell.value is not None)
-        lines = [Line(cell=cell, decimals=decimals, result=evaluations.beside(cell, found)) for cell in group]
-        result.append(Table(paper=source, number=number, lines=tuple(lines)))
+        lines = tuple(_line(cell, decimals, found) for cell in group)
+        result.append(Table(paper=source, number=number, lines=lines))
     return result
+
+
+def _line(cell, decimals, found):
+    fitting = [(folder, one) for folder, one in found if _stands_beside(cell, one)]
+    newest = max(fitting, key=lambda pair: Path(pair[0], evaluations.EVALUATION).stat().st_mtime, default=(None, None))
+    return Line(cell=cell, decimals=decimals, folder=newest[0], evaluation=newest[1])
+
+
+def _stands_beside(cell, evaluation):
+    """Whether it is of the cell's experiment, scored on all images of the cell's split, with CRF if the cell is.
+
+    Never one of images that the net may have been trained on.
+    """
+    row = EXPERIMENT_OF.get(cell)
+    if row is None or evaluation.row != row or evaluation.although_seen:
+        return False
+    dataset = datasets.find(row.dataset)
+    split = dataset.val if cell.split == "val" else cell.split
+    of_all = (evaluation.split, evaluation.images, evaluation.crf) == (split, dataset.size_of(split), cell.crf)
+    return of_all and _measured(evaluation, cell.measure) is not None
+
+
+def _measured(evaluation, measure):
+    """The share that one of the papers' measures names; None where it was not measured."""
+    if measure.startswith("IOU of "):
+        return evaluation.iou.get(measure.removeprefix("IOU of "))
+    return {"mean IOU": evaluation.mean_iou, "pixel accuracy": evaluation.pixel_accuracy}[measure]
 
 
 def markdown(compared):
     """Tables as Markdown."""
-    parts = ["# Papers and here", "", LEGEND.replace("“", '"').replace("”", '"'), ""]
+    parts = ["# Papers and here", "", LEGEND, ""]
     for table in compared:
-        parts += [f"## {table.name}: {table.title}", "", _line(COLUMNS), "|---|---:|---:|---:|---:|---|"]
-        parts += [_line(line.texts) for line in table.lines]
+        parts += [f"## {table.name}: {table.title}", ""]
+        parts += [f"| {' | '.join(COLUMNS)} |", "|---|---:|---:|---:|---:|---|"]
+        parts += [f"| {' | '.join(line.texts)} |" for line in table.lines]
         parts.append("")
-    return "\n".join(parts)
-
-
-def _line(texts):
-    """A table's line. Markdown takes < for HTML and | for a column's end, and a folder may be called anything."""
-    escaped = (text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|") for text in texts)
-    return f"| {' | '.join(' '.join(text.split()) for text in escaped)} |"
+    return evaluations.printable("\n".join(parts))

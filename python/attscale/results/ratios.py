@@ -1,11 +1,10 @@
 """Speeds of two things measured in turn, as a benchmark prints and keeps them: a line of JSON each."""
 
 import dataclasses
-import math
 from pathlib import Path
 from statistics import median
 
-from attscale.errors import UserError
+from attscale.errors import UserError, reading
 from attscale.files import write_text
 from attscale.options import decode, encode
 from attscale.results import evaluations
@@ -22,11 +21,6 @@ class Ratio:
     beside: str
     beside_rates: tuple[float, ...]
     cores: int
-
-    def __post_init__(self):
-        positive = all(0 < rate < math.inf for rate in (*self.rates, *self.beside_rates))
-        if not self.rates or len(self.rates) != len(self.beside_rates) or not positive:
-            raise UserError(f"{self.name}: expected as many rates as of what it stands beside, all more than 0")
 
     @property
     def rate(self):
@@ -61,11 +55,14 @@ def write(folder, name, measured):
 
 def find(folders=()):
     """The Ratios in and below `folders` (default: `runs`). Raises UserError that names a broken file and its line."""
-    found = []
-    for path in evaluations.files(folders, PATTERN):
-        for number, line in enumerate(evaluations.read_text(path).splitlines(), 1):
-            try:
-                found.append(decode(Ratio, line))
-            except UserError as error:
-                raise UserError(f"{path}:{number}: {error}") from None
-    return found
+    return [ratio for path in evaluations.files(folders, PATTERN) for ratio in _read(path)]
+
+
+def _read(path):
+    with reading(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            yield decode(Ratio, line)
+        except UserError as error:
+            raise UserError(f"{path}:{number}: {error}") from None

@@ -2,20 +2,24 @@
 
 import numpy as np
 
+from attscale.datasets import IGNORE
 
-def confusion(truth, prediction, classes, ignore=255):
-    """(classes, classes) int64 counts, rows truth, columns prediction; pixels whose truth is `ignore` are left out.
+
+def confusion(truth, prediction, classes):
+    """(classes, classes) int64 counts, rows truth, columns prediction; pixels whose truth is IGNORE are left out.
 
     truth, prediction: integer arrays of one shape. Raises ValueError for values that are no class.
     """
-    if truth.shape != prediction.shape:
-        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
-    valid = truth != ignore
-    truth, prediction = truth[valid].astype(np.int64), prediction[valid].astype(np.int64)
-    for name, values in (("truth", truth), ("prediction", prediction)):
-        if values.size and not 0 <= values.min() <= values.max() < classes:
-            raise ValueError(f"{name} holds {values.max()}, expected classes 0 to {classes - 1}")
-    return np.bincount(truth * classes + prediction, minlength=classes**2).reshape(classes, classes)
+    valid = truth != IGNORE
+    cells = np.ravel_multi_index((truth[valid], prediction[valid]), (classes, classes))
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def all_background(matrix):
+    """The matrix of predicting class 0 everywhere, on the ground truth that `matrix` was counted on."""
+    result = np.zeros_like(matrix)
+    result[:, 0] = matrix.sum(axis=1)
+    return result
 
 
 def iou(matrix):
@@ -25,10 +29,14 @@ def iou(matrix):
     return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
 
 
+def mean_iou(matrix):
+    """Mean IOU over the classes that occur in truth or prediction."""
+    return float(np.nanmean(iou(matrix)))
+
+
 def pixel_accuracy(matrix):
-    """Share of the pixels that are predicted right; NaN where there are none."""
-    total = matrix.sum()
-    return float(np.diag(matrix).sum() / total) if total else float("nan")
+    """Share of the pixels that are predicted right."""
+    return float(np.diag(matrix).sum() / matrix.sum())
 
 
 def mean_accuracy(matrix):
@@ -36,8 +44,3 @@ def mean_accuracy(matrix):
     truth = matrix.sum(axis=1)
     right = np.divide(np.diag(matrix), truth, out=np.full(len(truth), np.nan), where=truth > 0)
     return float(np.nanmean(right))
-
-
-def mean_iou(matrix):
-    """Mean IOU over the classes that occur in truth or prediction."""
-    return float(np.nanmean(iou(matrix)))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from attscale import experiments, options, processes
 from attscale.errors import ExperimentError, UserError
-from attscale.sweep.step import COMPLETE, CRF, EVALUATION, Job
+from attscale.results.evaluations import EVALUATION
+from attscale.sweep.step import COMPLETE, CRF, Job
 from attscale.training import journal, runs
 
 SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the CPUs

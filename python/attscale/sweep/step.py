@@ -10,11 +10,11 @@ from pathlib import Path
 
 from attscale import cli, experiments, options, processes
 from attscale.errors import DataError, RunError, UserError
+from attscale.results.evaluations import EVALUATION, Evaluation
 from attscale.training import runs, supervise
 
 STEPS = ("train", "predict", "crf", "evaluate")
-EVALUATION = "evaluation.json"
-COMPLETE = "complete.json"  # in its place, for images whose ground truth VOC's server has
+COMPLETE = "complete.json"  # in place of an evaluation, for images whose ground truth VOC's server has
 CRF = "crf"  # folder of an experiment's label maps after the CRF, and of their scores
 
 #: Options that say how a run is computed and kept, not what comes of it: they no longer matter once it is finished.
@@ -84,25 +84,21 @@ def train(job):
 
 def predict(job):
     """Predicts this shard of the split that the experiment is scored on."""
-    from attscale.inference import predictions
+    from attscale.inference import predictions, sources
 
     row, _, split = _scored_on(job)
-    weights = job.folder / runs.FINAL
-    output = predictions.output(job.folder / split, row, weights, with_scores=job.crf)
-    predictor = predictions.predictor(row, weights, job.run.gpus, job.run.threads)
-    predictions.predict(predictor, predictions.files(_images(job), oriented=False), output)
+    images, options = sources.files(_images(job), oriented=False), predictions.Options(scores=job.crf)
+    on = {"gpus": job.run.gpus, "threads": job.run.threads}
+    predictions.predict(row, job.folder / runs.FINAL, images, job.folder / split, options, **on)
 
 
 def crf(job):
     """Puts this shard of the predictions through the CRF, as tools/crf.py does."""
-    from attscale.inference import crf, predictions, scores
+    from attscale.inference import crf
 
-    row, dataset, split = _scored_on(job)
-    folder = job.folder / split
-    pairs = [(image, scores.name(folder / "scores", image)) for image in _images(job)]
-    made_by = predictions.record_of_scores(folder, row)
-    setting = crf.PARAMETERS[crf.model_of(row)]
-    crf.run(pairs, job.folder / CRF, len(dataset.classes), setting, made_by=made_by, processes=job.processes)
+    row, _, split = _scored_on(job)
+    score_folder, options = job.folder / split / "scores", crf.PARAMETERS[crf.model_of(row)]
+    crf.refine(row, _images(job), score_folder, job.folder / CRF, options, processes=job.processes)
 
 
 def evaluate(job):
@@ -116,22 +112,12 @@ def evaluate(job):
 
 def _score(job, predictions, folder, *, crf):
     from attscale.data import lists
-    from attscale.files import write_text
     from attscale.scoring import evaluate
 
     row, dataset, split = _scored_on(job)
     pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
-    matrix = evaluate.evaluate_files(pairs, len(dataset.classes))
-    report = {
-        "experiment": row.name,
-        "split": split,
-        "weights": str(job.folder / runs.FINAL),
-        "images": len(pairs),
-        "crf": crf,
-        **evaluate.scores_of(matrix, dataset.classes),
-    }
-    write_text(folder / "evaluation.md", evaluate.markdown(report))
-    write_text(folder / EVALUATION, json.dumps(report, indent=1) + "\n")  # last: an experiment that has it is finished
+    tally = evaluate.evaluate_files(pairs, len(dataset.classes))
+    Evaluation.of(row, tally, split=split, crf=crf, weights=str(job.folder / runs.FINAL)).write(folder)
 
 
 def _complete(job, predictions, folder, *, crf):

@@ -1,7 +1,7 @@
 """Two iterations of a run that is not made: what it would need.
 
 `python -m attscale.training.dryrun FOLDER RANK PARENT`: a process of their own, started by `training.supervise`, as
-real runs are, and for the same reason.
+the processes of real runs are, and for the same reason.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from pathlib import Path
 from attscale import cli, processes
 from attscale.errors import OutOfMemoryError
 from attscale.files import write_text
-from attscale.training import runs, supervise, trainer
+from attscale.training import runs, stopping, supervise, trainer
 
 _MEASURED = "measured.json"
 
@@ -26,7 +26,7 @@ def report(options):
     Raises UserError, as `supervise.run`, where none fits or something else is wrong.
     """
     refused = None
-    for batch_size, iter_size in supervise.splits(options.batch_size, options.iter_size):
+    for batch_size, iter_size in runs.splits(options.batch_size, options.iter_size):
         split = dataclasses.replace(options, batch_size=batch_size, iter_size=iter_size)
         try:
             measured = _attempt(split)
@@ -43,7 +43,7 @@ def report(options):
 
 def _attempt(options):
     """What `measure` says, in a process of its own and on the first of the GPUs. Raises UserError."""
-    short = {"max_iter": 2, "log_interval": 1, "test_interval": 0, "gpus": options.gpus[:1]}
+    short = {"max_iter": 2, "log_interval": 1, "test_interval": 0, "snapshot_interval": 2, "gpus": options.gpus[:1]}
     with tempfile.TemporaryDirectory() as folder:
         runs.create(folder, dataclasses.replace(options, **short), sys.argv)
         supervise.run(folder, module="attscale.training.dryrun", temporary=True)
@@ -51,47 +51,40 @@ def _attempt(options):
 
 
 def main(argv):
-    folder = Path(argv[0])
-    processes.die_with_parent(int(argv[2]))
-    trainer.second_interrupt_ends_at_once()
-    run = runs.load(folder)
-
-    from attscale.machine import device, limits
-    from attscale.machine.threads import limit_threads
-
-    limits.check_batch(run.row)
-    limit_threads(run.row, run.threads)
-    device.choose(run.gpus)
-    measured = measure(run, folder)
+    folder, _ = processes.adopt(argv)
+    stopping.second_interrupt_ends_at_once()
+    options = runs.load(folder)
+    trainer.set_up(options)
+    measured = measure(options, folder)
     if measured is None:
         sys.exit(130)
-    write_text(folder / _MEASURED, json.dumps(measured))
+    write_text(Path(folder, _MEASURED), json.dumps(measured))
 
 
-def measure(run, folder):
+def measure(options, folder):
     """Trains the run's iterations in `folder`, which should be two; what was measured, by name; None where stopped."""
     from attscale.machine import device, inspection
     from attscale.training import journal, loop
 
-    names = ("data", "weights", "seed", "gpus", "log_interval")
+    row = options.row
     started = time.monotonic()
-    final = loop.train(run.row, folder, loop.Training(**{name: getattr(run, name) for name in names}))
+    final = loop.train(row, folder, options)
     if final is None:
         return None
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     last = journal.read(folder)[-1]
-    gpu = device.gpu_memory() if run.gpus else None
-    one = inspection.total(inspection.inspect(run.row))
+    gpu = device.gpu_memory() if options.gpus else None
+    one = inspection.total(inspection.inspect(row))
     return {
         "loss": sum(last["losses"].values()),
         "seconds": seconds,
-        "seconds_of_the_last": run.batch_size * run.iter_size / last["images_per_second"],
+        "seconds_of_the_last": options.batch_size * options.iter_size / last["images_per_second"],
         "memory_mib": peak,
         "gpu_memory_mib": last.get("gpu_memory_mib"),
-        "gpu_memory_there_mib": gpu and gpu[1],
+        "gpu_memory_of_mib": gpu and gpu[1],
         "weights_bytes": final.stat().st_size,
-        "tops_bytes": 2 * one.memory * run.batch_size,
+        "tops_bytes": 2 * one.memory * options.batch_size,
         "parameters": one.parameters,
     }
 
@@ -107,8 +100,8 @@ def _lines(options, measured):
     if options.gpus and measured["gpu_memory_mib"] is None:
         yield "GPU memory: the driver does not say"
     elif options.gpus:
-        used, there = measured["gpu_memory_mib"] / 2**10, measured["gpu_memory_there_mib"] / 2**10
-        yield f"GPU memory: {used:.2f} of {there:.2f} GiB in use after two iterations, by all processes on that GPU"
+        used, of = measured["gpu_memory_mib"] / 2**10, measured["gpu_memory_of_mib"] / 2**10
+        yield f"GPU memory: {used:.2f} of {of:.2f} GiB in use after two iterations, by all processes on that GPU"
     parameters, histories = 4 * measured["parameters"], 2 if row.solver.type == "Adam" else 1
     yield (
         f"of the net: {measured['tops_bytes'] / 2**30:.2f} GiB for the tops of a batch and their gradients, "

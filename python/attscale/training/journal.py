@@ -14,8 +14,8 @@ from tensorboardX.proto import event_pb2
 from attscale import plots
 from attscale.errors import RunError, UserError
 from attscale.files import make_folder, naming, write_text
+from attscale.training.runs import BOARD, LOG, PLOT
 
-LOG, PLOT, BOARD = "log.jsonl", "losses.png", "tensorboard"
 _REDRAW = 30  # seconds
 
 
@@ -62,11 +62,14 @@ class Journal:
         return self
 
     def __exit__(self, kind, *_):
-        """Closes the files and draws the plot; what that meets after another error is not worth a word."""
-        with contextlib.suppress(*[UserError] * bool(kind)), contextlib.ExitStack() as closing:
-            closing.callback(self._draw)
-            closing.callback(self._close, self._board, self._board_folder)
-            closing.callback(self._close, self._file, self._folder / LOG)
+        try:
+            with contextlib.ExitStack() as closing:
+                closing.callback(self._draw)
+                closing.callback(self._close, self._board, self._board_folder)
+                closing.callback(self._close, self._file, self._folder / LOG)
+        except UserError:
+            if kind is None:  # after another error, what closing meets is not worth a word
+                raise
 
     def _close(self, file, path):
         with naming(path):

@@ -11,10 +11,19 @@ import time
 from pathlib import Path
 
 from attscale import experiments, options
-from attscale.errors import ExperimentError, RunError, UserError
+from attscale.errors import ExperimentError, RunError, UserError, reading
 from attscale.files import make_folder, write_text
 
-RECORD, FINAL = "run.json", "final.caffemodel"
+#: What is in the folder of a run, besides the prototxts that run, which go by `prototxt.FILES`.
+RECORD = "run.json"  # what was asked for
+CAFFE = "caffe.json"  # the Caffe that trains it: `machine.build.caffe_build`, at the last start
+LOG = "log.jsonl"
+BOARD = "tensorboard"
+PLOT = "losses.png"
+CONSOLE = "console.log"  # what its processes said
+SNAPSHOTS = "snapshots"
+FINAL = "final.caffemodel"
+SHARED = ".shared"  # between the processes of a start
 _REPO = Path(__file__).parents[3]
 _PACKAGES = ("matplotlib", "numpy", "opencv-python-headless", "pillow", "protobuf", "scipy")
 
@@ -37,12 +46,24 @@ class RunOptions:
     keep: int = 3  # snapshots, besides the best
     log_interval: int = 20  # iterations
 
+    @classmethod
+    def of(cls, row, **others):
+        """The options of `row` with its own iterations and batch; `others`: the rest, `data` at least."""
+        solver = row.solver
+        own = {"max_iter": solver.max_iter, "batch_size": solver.batch_size, "iter_size": solver.iter_size}
+        return cls(experiment=row.name, **(own | others))
+
     @property
     def row(self):
         """The experiment, with this run's iterations and batch."""
         row = experiments.find(self.experiment)
-        changes = {name: getattr(self, name) for name in ("max_iter", "batch_size", "iter_size")}
-        return dataclasses.replace(row, solver=dataclasses.replace(row.solver, **changes))
+        own = {"max_iter": self.max_iter, "batch_size": self.batch_size, "iter_size": self.iter_size}
+        return dataclasses.replace(row, solver=dataclasses.replace(row.solver, **own))
+
+    @property
+    def ranks(self):
+        """How many processes train it: one for each GPU, or one on the CPU."""
+        return max(1, len(self.gpus))
 
 
 def split_batch(row, gpus, batch_size, iter_size):
@@ -63,6 +84,12 @@ def split_batch(row, gpus, batch_size, iter_size):
     return {"batch_size": batch, "iter_size": images // at_once}
 
 
+def splits(batch_size, iter_size):
+    """(batch_size, iter_size) and every smaller batch with as many images an iteration, the largest first."""
+    images = batch_size * iter_size
+    return [(n, images // n) for n in range(batch_size, 0, -1) if images % n == 0]
+
+
 def create(folder, run_options, command):
     """Makes the run folder and its record. Raises RunError where one is there already."""
     folder = Path(folder)
@@ -72,7 +99,7 @@ def create(folder, run_options, command):
         raise RunError(f"{folder} holds a run: continue it with --resume {folder}, or choose another --out")
     make_folder(folder)
     record = {
-        "options": json.loads(options.encode(run_options)),
+        "options": options.to_values(run_options),
         "command": command,
         "versions": versions(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -83,13 +110,12 @@ def create(folder, run_options, command):
 def load(folder):
     """The RunOptions of the run in `folder`. Raises RunError where there is none."""
     path = Path(folder, RECORD)
+    if not path.exists():
+        raise RunError(f"{folder}: no run (it has no {RECORD})")
+    with reading(path, RunError):
+        values = json.loads(path.read_text())["options"]
     try:
-        record = json.loads(path.read_text())
-        return options.decode(RunOptions, json.dumps(record["options"]))
-    except FileNotFoundError:
-        raise RunError(f"{folder}: no run (it has no {RECORD})") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: not a run's record: {error}") from None
+        return options.from_values(RunOptions, values)
     except UserError as error:
         raise RunError(f"{path}: {error}") from None
 
@@ -97,15 +123,15 @@ def load(folder):
 def forget(folder):
     """Takes the record of a run back that failed before it had done anything: the folder is free to be used again."""
     folder = Path(folder)
-    log = folder / "log.jsonl"
-    if not any(folder.glob("snapshots/iter_*")) and not (log.exists() and log.stat().st_size):
+    log = folder / LOG
+    if not any(folder.glob(f"{SNAPSHOTS}/iter_*")) and not (log.exists() and log.stat().st_size):
         (folder / RECORD).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def lock(folder):
     """Holds the run: raises RunError while another process does."""
-    with open(Path(folder, RECORD)) as file:
+    with open(Path(folder, RECORD), "r+") as file:  # network file systems lock only what may be written
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -114,10 +140,8 @@ def lock(folder):
 
 
 def versions():
-    """What made the numbers: Caffe's source and patches, this project's commit, and packages."""
-    build = Path(_REPO, "build/caffe/BUILD")
+    """What makes the numbers, besides Caffe: this project's commit, and packages."""
     return {
-        "caffe": build.read_text().splitlines() if build.exists() else None,
         "attscale": _commit(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
@@ -132,7 +156,7 @@ def _commit():
         return built_from
     try:
         describe = ["git", "-C", str(_REPO), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(describe, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
         return None
     return done.stdout.strip() or None

@@ -8,11 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-from attscale.errors import RunError
+from attscale.errors import RunError, reading
 from attscale.files import make_folder, naming, sync, write_text
+from attscale.training.runs import SNAPSHOTS
 
-FOLDER, WEIGHTS, STATE = "snapshots", "weights.caffemodel", "state.solverstate"
-_RECORD, _PARTIAL, _RESERVE = "snapshot.json", ".partial", ".reserve"
+WEIGHTS, STATE, RECORD = "weights.caffemodel", "state.solverstate", "snapshot.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,10 @@ def write(run, iteration, net, save, kept):
         save(aside)
     sums = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
     record = {"iteration": iteration, "net": net, "sha256": sums, "kept": kept}
-    write_text(aside / _RECORD, json.dumps(record) + "\n")
+    write_text(aside / RECORD, json.dumps(record) + "\n")
     final = _path(run, iteration)
     with naming(final):
-        for name in (WEIGHTS, STATE, _RECORD, "."):
+        for name in (WEIGHTS, STATE, RECORD, "."):
             sync(aside / name)
         shutil.rmtree(final, ignore_errors=True)  # a bad one, which a resumed run comes by again
         aside.rename(final)
@@ -53,15 +53,15 @@ def write(run, iteration, net, save, kept):
 def reserve(run, size):
     """Raises RunError unless `size` bytes can be written now, by a file that takes them and is removed again.
 
-    Free space as the system counts it does not know of quotas.
+    Free space as the system counts it does not know of quotas; and Caffe would not notice that the end of a file is
+    missing.
     """
-    path = Path(run, FOLDER, _RESERVE)
-    make_folder(path.parent)
+    path = Path(run, ".reserve")
     try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        raise RunError(f"{path.parent}: no room for a snapshot of {size / 2**20:.0f} MiB: {error.strerror}") from None
+        raise RunError(f"{run}: no room for weights of {size / 2**20:.0f} MiB: {error.strerror}") from None
     finally:
         path.unlink(missing_ok=True)
 
@@ -71,7 +71,7 @@ def newest_good(run, net, say=print):
 
     One that is not is named to `say`, with what is wrong, and the one before it is tried.
     """
-    for path in sorted(Path(run, FOLDER).glob("iter_*"), reverse=True):
+    for path in sorted(Path(run, SNAPSHOTS).glob("iter_*"), reverse=True):
         try:
             return _check(path, net)
         except RunError as error:
@@ -85,7 +85,7 @@ def prune(run, net, keep, best=None):
     Bad ones do not count, or they would push out the good one that the run goes on from.
     """
     good = 0
-    for path in sorted(Path(run, FOLDER).glob("iter_*"), reverse=True):
+    for path in sorted(Path(run, SNAPSHOTS).glob("iter_*"), reverse=True):
         if good < keep:
             with contextlib.suppress(RunError):
                 _check(path, net)
@@ -96,26 +96,23 @@ def prune(run, net, keep, best=None):
 
 def partial(run):
     """Where a snapshot is written before it is one."""
-    return Path(run, FOLDER, _PARTIAL)
+    return Path(run, SNAPSHOTS, ".partial")
 
 
 def _path(run, iteration):
-    return Path(run, FOLDER, f"iter_{iteration:08d}")
+    return Path(run, SNAPSHOTS, f"iter_{iteration:08d}")
 
 
 def _check(path, net):
-    try:
-        record = json.loads((path / _RECORD).read_text())
-        iteration, sums, kept = record["iteration"], record["sha256"], record["kept"]
-        found = {name: _sha256(path / name) for name in (WEIGHTS, STATE)}
-    except OSError as error:
-        raise RunError(f"{path}: lacks {Path(error.filename or path).name}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path / _RECORD}: not a snapshot's record: {error}") from None
-    if record.get("net") != net:
+    with reading(path / RECORD, RunError):
+        record = json.loads((path / RECORD).read_text())
+        of, iteration, sums, kept = (record[name] for name in ("net", "iteration", "sha256", "kept"))
+    if of != net:
         raise RunError(f"{path}: the snapshot of another net")
-    for name, digest in found.items():
-        if sums.get(name) != digest:
+    for name in (WEIGHTS, STATE):
+        with reading(path / name, RunError):
+            digest = _sha256(path / name)
+        if digest != sums[name]:
             raise RunError(f"{path / name}: damaged or cut short, its checksum is not the recorded one")
     return Snapshot(path, iteration, kept)
 

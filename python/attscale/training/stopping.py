@@ -1,5 +1,6 @@
 """How a training run is asked to stop, and how its ranks stop after the same iteration. Standard library only."""
 
+import os
 import signal
 import time
 
@@ -70,6 +71,11 @@ class Stop:
 
     def _ask(self, number, _):
         self.asked = signal.Signals(number).name
+
+
+def second_interrupt_ends_at_once():
+    """The parent passes on a first SIGINT or SIGTERM as such, and a second SIGINT as SIGQUIT."""
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(130))
 
 
 def hold():

@@ -8,27 +8,22 @@ fields of a layer only: name, type and blobs. They have the same numbers everywh
 A file cut exactly between two layers is still a valid message: whoever needs its other layers has to miss them, as
 `attscale.weights.transplant` does.
 
-Field numbers are those of caffe.proto: NetParameter layers = 2 (old, V1), layer = 100; V1LayerParameter name = 4,
-type = 5, blobs = 6; LayerParameter name = 1, type = 2, blobs = 7; BlobProto num, channels, height, width = 1 to 4,
-data = 5, shape = 7, double_data = 8.
+Field numbers are those of caffe.proto: NetParameter name = 1, layers = 2 (old, V1), layer = 100; V1LayerParameter
+name = 4, type = 5, blobs = 6; LayerParameter name = 1, type = 2, blobs = 7; BlobProto num, channels, height, width =
+1 to 4, data = 5, shape = 7, double_data = 8.
 """
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from attscale.errors import WeightsError
+from attscale.errors import WeightsError, reading
 from attscale.files import write_bytes
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_OLD_LAYER, _LAYER = 2, 100
-_MAX_AXES = 32  # Caffe's kMaxBlobAxes
-_MAX_DIM = 2**31 - 1  # dimensions are int in Caffe
-
-
-class _BrokenError(Exception):
-    """The bytes are no protobuf message."""
+_NAME, _OLD_LAYER, _LAYER = 1, 2, 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,52 +34,53 @@ class Layer:
     type: str
     blobs: tuple[np.ndarray, ...]
 
+    @property
+    def shapes(self):
+        """The shapes of its blobs."""
+        return [blob.shape for blob in self.blobs]
 
-def read_name(path):
-    """The name of the net whose weights are in the file `path`, empty where it has none. Raises as `read` does."""
-    data = _bytes(path)
-    try:
-        names = [value for number, wire, value in _fields(memoryview(data)) if number == 1 and wire == _BYTES]
-        return bytes(names[-1]).decode() if names else ""
-    except (_BrokenError, UnicodeDecodeError):
-        raise WeightsError(f"{path}: not a caffemodel, or cut short") from None
+
+@dataclasses.dataclass(frozen=True)
+class Caffemodel:
+    """What was read of a file of weights: the name of its net, its sha256, and by name the layers that hold blobs."""
+
+    path: Path
+    name: str  # empty where the file has none
+    sha256: str
+    layers: dict[str, Layer]
 
 
 def read(path):
-    """The layers of the caffemodel `path` that hold blobs, in the file's order; blobs keep the file's shapes.
+    """The Caffemodel in the file `path`; blobs keep the file's shapes.
 
     Old files give every blob four dimensions: a bias of n is (1, 1, 1, n). Raises WeightsError for a file that is
-    missing, no caffemodel, cut short, or without weights, and for one of the oldest (V0) format.
+    missing, no caffemodel, cut short, or without weights; the oldest (V0) format has them elsewhere, and is not read.
     """
-    data = _bytes(path)
+    with reading(path, WeightsError):
+        data = Path(path).read_bytes()
+    return decode(data, path)
+
+
+def decode(data, path):
+    """As `read`, from the bytes of the file `path`."""
+    name, layers = "", []
     try:
-        layers = [
-            _layer(value, old=number == _OLD_LAYER)
-            for number, wire, value in _fields(memoryview(data))
-            if number in (_OLD_LAYER, _LAYER) and wire == _BYTES
-        ]
-    except (_BrokenError, UnicodeDecodeError):
+        for number, wire, value in _fields(memoryview(data)):
+            if number in (_OLD_LAYER, _LAYER) and wire == _BYTES:
+                layers.append(_layer(value, old=number == _OLD_LAYER))
+            elif number == _NAME and wire == _BYTES:
+                name = bytes(value).decode()
+    except (ValueError, IndexError, OverflowError):  # what Python and NumPy raise where lengths and shapes are wrong
         raise WeightsError(f"{path}: not a caffemodel, or cut short") from None
-    layers = [layer for layer in layers if layer.blobs]
+    layers = {layer.name: layer for layer in layers if layer.blobs}
     if not layers:
         raise WeightsError(f"{path}: holds no weights")
-    if unnamed := sum(not layer.name for layer in layers):
-        raise WeightsError(f"{path}: {unnamed} layers have no name; the oldest (V0) format is not read")
-    return layers
-
-
-def _bytes(path):
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from None
+    return Caffemodel(Path(path), name, hashlib.sha256(data).hexdigest(), layers)
 
 
 def write(path, layers, name=""):
     """Writes `layers` as a NetParameter in the current format, whole or not at all."""
-    message = b"".join([_tagged(1, name.encode()), *(_tagged(_LAYER, _layer_bytes(layer)) for layer in layers)])
+    message = b"".join([_tagged(_NAME, name.encode()), *(_tagged(_LAYER, _layer_bytes(layer)) for layer in layers)])
     write_bytes(path, message, durable=True)
 
 
@@ -94,20 +90,16 @@ def _fields(view):
     while place < len(view):
         tag, place = _varint(view, place)
         number, wire = tag >> 3, tag & 7
-        if number == 0:
-            raise _BrokenError
         if wire == _VARINT:
             value, place = _varint(view, place)
             yield number, wire, value
             continue
         if wire == _BYTES:
             size, place = _varint(view, place)
-        elif wire in (_FIXED32, _FIXED64):
-            size = 4 if wire == _FIXED32 else 8
         else:
-            raise _BrokenError
-        if size > len(view) - place:
-            raise _BrokenError
+            size = {_FIXED32: 4, _FIXED64: 8}.get(wire)
+        if number == 0 or size is None or size > len(view) - place:
+            raise ValueError
         yield number, wire, view[place : place + size]
         place += size
 
@@ -115,14 +107,12 @@ def _fields(view):
 def _varint(view, place):
     value = 0
     for shift in range(0, 70, 7):
-        if place >= len(view):
-            raise _BrokenError
         byte = view[place]
         place += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, place
-    raise _BrokenError
+    raise ValueError
 
 
 def _layer(view, *, old):
@@ -139,24 +129,15 @@ def _layer(view, *, old):
 
 
 def _blob(view):
-    old_shape, shape, parts = [0, 0, 0, 0], None, []
+    old_shape, shape, parts = [0, 0, 0, 0], None, [np.empty(0, np.float32)]
     for number, wire, value in _fields(view):
         if 1 <= number <= 4 and wire == _VARINT:
             old_shape[number - 1] = value
-        elif number in (5, 8) and wire in (_BYTES, _FIXED32, _FIXED64):
-            kind = np.dtype("<f4" if number == 5 else "<f8")
-            if len(value) % kind.itemsize:
-                raise _BrokenError
-            parts.append(np.frombuffer(value, kind))
+        elif number in (5, 8) and wire != _VARINT:
+            parts.append(np.frombuffer(value, "<f4" if number == 5 else "<f8"))
         elif number == 7 and wire == _BYTES:
             shape = _dims(value)
-    data = np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
-    shape = tuple(old_shape) if shape is None else shape
-    if len(shape) > _MAX_AXES or any(dim > _MAX_DIM for dim in shape):
-        raise _BrokenError
-    if int(np.prod(shape, dtype=object)) != data.size:
-        raise _BrokenError
-    return data.reshape(shape)
+    return np.concatenate(parts).astype(np.float32, copy=False).reshape(old_shape if shape is None else shape)
 
 
 def _dims(view):

@@ -5,7 +5,7 @@ import numpy as np
 from attscale.errors import WeightsError
 from attscale.nets.geometry import STAGES
 from attscale.weights.caffemodel import Layer
-from attscale.weights.load import trim
+from attscale.weights.load import fit
 
 FC_CHANNELS = 1024  # of LargeFOV's fc6 and fc7, from VGG's 4096
 KERNEL = 3  # of LargeFOV's fc6, from VGG's 7
@@ -17,9 +17,7 @@ def spread(n, m):
 
 
 def every(n, m):
-    """Every (n / m)-th of n indices, m of them, from the first on. Raises ValueError unless m divides n."""
-    if n % m:
-        raise ValueError(f"{m} does not divide {n}")
+    """Every (n / m)-th of n indices, m of them, from the first on; m divides n."""
     return list(range(0, n, n // m))
 
 
@@ -35,36 +33,25 @@ def fc7_to_convolution(weights, bias, *, channels):
     return np.ascontiguousarray(weights[outputs][:, inputs])[:, :, None, None], bias[outputs]
 
 
-def largefov_from_vgg(layers, path):
-    """The layers conv1_1 to conv5_3, fc6 and fc7 of LargeFOV, from those of VGG_ILSVRC_16_layers (`path`, for errors).
+def largefov_from_vgg(weights):
+    """The layers conv1_1 to conv5_3, fc6 and fc7 of LargeFOV, from VGG_ILSVRC_16_layers as a Caffemodel.
 
     The release gives vgg16_20M.caffemodel without the recipe. DeepLab's paper says that fc6 is subsampled from 7x7 to
     a smaller kernel and that 1024 of the 4096 filters are kept; which ones is our choice: every fourth, and the taps
     0, 3 and 6. fc8, ImageNet's 1000 classes, is left out. Raises WeightsError for any other net.
     """
-    given = {layer.name: layer for layer in layers}
+
+    def blobs(name, outputs, *inputs):
+        if name not in weights.layers:
+            raise WeightsError(f"{weights.path}: has no layer {name}, so it is not the 16-layer VGG net")
+        return fit(weights, name, [(outputs, *inputs), (outputs,)])
+
     result, inputs = [], 3
     for stage, (depth, channels, _, _) in enumerate(STAGES, start=1):
         for i in range(1, depth + 1):
             name = f"conv{stage}_{i}"
-            weights, bias = _blobs(given, path, name, (channels, inputs, 3, 3))
-            result.append(Layer(name, "Convolution", (weights, bias)))
+            result.append(Layer(name, "Convolution", blobs(name, channels, inputs, 3, 3)))
             inputs = channels
-    fc6 = _blobs(given, path, "fc6", (4096, inputs, 7, 7))
-    result.append(Layer("fc6", "Convolution", fc6_to_convolution(*fc6, channels=FC_CHANNELS, kernel=KERNEL)))
-    fc7 = _blobs(given, path, "fc7", (4096, 4096))
-    result.append(Layer("fc7", "Convolution", fc7_to_convolution(*fc7, channels=FC_CHANNELS)))
-    return result
-
-
-def _blobs(given, path, name, shape):
-    """Weights in `shape` and bias of a layer, whether the file has them in two or in four dimensions."""
-    if name not in given:
-        raise WeightsError(f"{path}: has no layer {name}, so it is not the 16-layer VGG net")
-    blobs = given[name].blobs
-    flat = (shape[0], int(np.prod(shape[1:])))
-    fits = len(blobs) == 2 and trim(blobs[0].shape) in (shape, flat) and trim(blobs[1].shape) == shape[:1]
-    if not fits:
-        found = [blob.shape for blob in blobs]
-        raise WeightsError(f"{path}: layer {name} is {found}, expected {shape} and {shape[:1]} of the 16-layer VGG net")
-    return blobs[0].reshape(shape), blobs[1].reshape(shape[0])
+    fc6 = fc6_to_convolution(*blobs("fc6", 4096, inputs, 7, 7), channels=FC_CHANNELS, kernel=KERNEL)
+    fc7 = fc7_to_convolution(*blobs("fc7", 4096, 4096), channels=FC_CHANNELS)
+    return [*result, Layer("fc6", "Convolution", fc6), Layer("fc7", "Convolution", fc7)]

@@ -1,50 +1,42 @@
 """Weights into a net: compared with it first, then copied. Caffe itself would abort the process on a misfit."""
 
+import math
+
 import numpy as np
 
 from attscale.errors import WeightsError
-from attscale.weights import caffemodel
 
 
-def load(net, path, *, complete):
-    """Copies the weights in `path` into `net` by layer name; returns the net's layers that got none.
+def load(net, weights, *, complete):
+    """Copies the Caffemodel `weights` into `net` by layer name; returns the net's layers that got none.
 
     complete: refuse a file that leaves any layer of the net out, or has one that the net lacks, as for testing. Layers
     that share another's parameters are covered by it. Raises WeightsError, before anything is copied, where nothing
-    matches, shapes differ, copies of shared parameters differ, or a value is not finite; an old file's (1, 1, 1, n) is
-    an n.
+    matches, shapes differ, copies of shared parameters differ, or a value is not finite.
     """
-    given = {layer.name: layer.blobs for layer in caffemodel.read(path)}
-    wanted = {name: list(blobs) for name, blobs in net.params.items()}
-    matched = [name for name in wanted if name in given]
-    if not matched:
-        raise WeightsError(f"{path}: no layer of it is in the net: it has {some(given)}; the net has {some(wanted)}")
-    for name in matched:
-        shapes, needed = [blob.shape for blob in given[name]], [tuple(blob.data.shape) for blob in wanted[name]]
-        if [trim(shape) for shape in shapes] != [trim(shape) for shape in needed]:
-            raise WeightsError(f"{path}: layer {name} is {shapes}, the net needs {needed}")
-    owners = owners_of(net)
-    covered = {owners[name] for name in matched}
-    missing = [name for name in wanted if owners[name] not in covered]
+    shapes, owners = shapes_of(net), owners_of(net)
+    names = matching(weights, shapes)
+    fitted = {name: fit(weights, name, shapes[name]) for name in names}
+    covered = {owners[name] for name in names}
+    missing = [name for name in shapes if owners[name] not in covered]
     if complete and missing:
-        raise WeightsError(f"{path}: has no weights for {some(missing)}; it has {some(given)}")
-    if complete and (others := [name for name in given if name not in wanted]):
-        raise WeightsError(f"{path}: is of another net, with weights for {some(others)}, which this one lacks")
-    _check_values(path, given, matched, owners)
-    for name in matched:
-        for blob, values in zip(wanted[name], given[name], strict=True):
-            blob.data[...] = values.reshape(blob.data.shape)
+        raise WeightsError(f"{weights.path}: has no weights for {some(missing)}; it has {some(weights.layers)}")
+    if complete and (others := [name for name in weights.layers if name not in shapes]):
+        raise WeightsError(f"{weights.path}: is of another net, with weights for {some(others)}, which this one lacks")
+    first = {}  # owner to the layer of the file whose values it gets
+    for name, blobs in fitted.items():
+        if not all(np.isfinite(blob).all() for blob in blobs):
+            raise WeightsError(f"{weights.path}: layer {name} holds values that are not finite")
+        check_equal(weights, name, first.setdefault(owners[name], name))
+    for name, blobs in fitted.items():
+        for blob, values in zip(net.params[name], blobs, strict=True):
+            blob.data[...] = values
     return missing
 
 
-def _check_values(path, given, names, owners):
-    first = {}  # owner to the layer of the file whose values it gets
-    for name in names:
-        if not all(np.isfinite(blob).all() for blob in given[name]):
-            raise WeightsError(f"{path}: layer {name} holds values that are not finite")
-        other = first.setdefault(owners[name], name)
-        if not all(map(np.array_equal, map(np.ravel, given[name]), map(np.ravel, given[other]))):
-            raise WeightsError(f"{path}: {name} differs from {other}, with which it shares its parameters in the net")
+def shapes_of(net):
+    """The net's layers with weights, and the shapes of their blobs."""
+    return {name: [tuple(blob.data.shape) for blob in blobs] for name, blobs in net.params.items()}
 
 
 def owners_of(net):
@@ -55,11 +47,43 @@ def owners_of(net):
     return owners
 
 
-def trim(shape):
-    """The shape without leading ones: old files give four dimensions to a bias, (1, 1, 1, n) for (n,)."""
+def matching(weights, names):
+    """Those of a net's layers `names` that the file has. Raises WeightsError where it has none."""
+    found = [name for name in names if name in weights.layers]
+    if not found:
+        raise WeightsError(
+            f"{weights.path}: no layer of it is in the net: it has {some(weights.layers)}; the net has {some(names)}"
+        )
+    return found
+
+
+def fit(weights, name, shapes):
+    """The blobs of the file's layer `name` in the `shapes` of a net's: what old files write otherwise is the same.
+
+    An n is (1, 1, 1, n) there, and an (n, c, k, k) may be (n, c k k), fully connected. Raises WeightsError for others.
+    """
+    layer = weights.layers[name]
+    if len(layer.blobs) == len(shapes) and all(map(_same, layer.shapes, shapes)):
+        return tuple(blob.reshape(shape) for blob, shape in zip(layer.blobs, shapes, strict=True))
+    raise WeightsError(f"{weights.path}: layer {name} is {layer.shapes}, expected {shapes}")
+
+
+def _same(has, needs):
+    return _trim(has) in (_trim(needs), _trim((needs[0], math.prod(needs[1:]))))
+
+
+def _trim(shape):
+    """The shape without leading ones."""
     while len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
     return tuple(shape)
+
+
+def check_equal(weights, name, other):
+    """Raises WeightsError unless two layers of the file, which share their parameters in the net, have the same."""
+    one, two = ([blob.ravel() for blob in weights.layers[layer].blobs] for layer in (name, other))
+    if len(one) != len(two) or not all(map(np.array_equal, one, two)):
+        raise WeightsError(f"{weights.path}: {name} differs from {other}, with which it shares its parameters")
 
 
 def some(names):

@@ -1,84 +1,82 @@
 """Run folders as one HTML page that needs nothing else: no script, no request, images within.
 
-The page is readable at 360 pixels, where wide tables scroll inside of their own box, and in the dark.
+The page is readable at 360 pixels, where wide tables scroll inside of their own box, and in the dark. `templates` has
+it by section; here is computed what they show.
 """
 
+import itertools
+import operator
 import time
 
-from attscale.results import compare
-from attscale.results.report.curves import head_title, loss_chart
-from attscale.results.report.folders import Run, find
-from attscale.results.report.markup import Markup, join, note, tag
-from attscale.results.report.sections import by_size, classes, confusion, crf, papers, sheets, speed, summary
-from attscale.results.report.style import style
+import jinja2
 
-__all__ = ["Run", "find", "head_title", "page"]
+from attscale.results import compare, evaluations
+from attscale.results.report import curves
+from attscale.results.report.folders import Run, find
+
+__all__ = ["Run", "find", "page"]
+
+_UNKNOWN = "not recorded"
 
 
 def page(runs, title="Results", speeds=()):
     """The page, a str; `speeds` are Ratios. Raises UserError for a picture that is none."""
-    compared = compare.tables([result for run in runs for result in (run.result, run.crf) if result])
-    sections = [
-        ("summary", "Summary", summary(runs)),
-        ("losses", "Losses", _each(runs, loss_chart)),
-        ("classes", "Classes", _each(runs, classes)),
-        ("confusion", "Confusion", _each(runs, confusion)),
-        ("sizes", "Attention by size", _each(runs, by_size)),
-        ("sheets", "Pictures", _each(runs, sheets)),
-        ("crf", "CRF", _each(runs, crf)),
-        ("speeds", "Speed", speed(speeds)),
-        ("paper", "Papers", papers(compared)),
-    ]
-    written = time.strftime("%Y-%m-%d, %H:%M UTC", time.gmtime())
-    scored = sum(run.result is not None for run in runs)
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        # the page keeps its word: a browser refuses whatever it might ask for
-        tag(
-            "meta",
-            http_equiv="Content-Security-Policy",
-            content="default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-        ),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        Markup(f"<style>{style()}</style>"),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__name__),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    body = tag(
-        "body",
-        tag("a", "Skip to the results", href="#summary", class_="skip"),
-        tag(
-            "header",
-            tag("h1", title),
-            tag("p", f"{_count(len(runs), 'run')}, {scored} scored. Written {written}."),
-            tag(
-                "nav",
-                tag("ul", join(tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in sections)),
-                aria_label="Sections",
-            ),
-        ),
-        tag(
-            "main",
-            join(
-                tag("section", tag("h2", name, id=f"{key}-title"), content, id=key, aria_labelledby=f"{key}-title")
-                for key, name, content in sections
-            ),
-        ),
+    environment.filters["per_cent"] = evaluations.per_cent
+    tables = compare.tables([pair for run in runs for pair in run.evaluations])
+    by_paper = itertools.groupby(tables, operator.attrgetter("paper"))
+    text = environment.get_template("page.html").render(
+        title=title,
+        written=time.strftime("%Y-%m-%d, %H:%M UTC", time.gmtime()),
+        runs=runs,
+        speeds=speeds,
+        papers=[(compare.title_of(paper), [*group]) for paper, group in by_paper],
+        compare=compare,
+        chart=curves.chart,
+        facts=facts,
+        shares=shares,
+        before_and_after=before_and_after,
     )
-    return "<!DOCTYPE html>\n" + tag("html", head, body, lang="en") + "\n"
+    return evaluations.printable(text)
 
 
-def _count(number, noun):
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def facts(run):
+    """What the summary says of a run, by name."""
+    of_run = {
+        "iterations": f"{run.log[-1][0]:,}" if run.log else _UNKNOWN,
+        "seed": _UNKNOWN if run.seed is None else run.seed,
+    }
+    result = run.result
+    if result is None:
+        return of_run
+    accuracies = {
+        name: _UNKNOWN if (share := getattr(result, key)) is None else evaluations.per_cent(share)
+        for key, name in evaluations.SCORES.items()
+        if key != "mean_iou"  # which stands above them
+    }
+    return {
+        "experiment": result.experiment,
+        "images": f"{result.images:,}, split {result.split or _UNKNOWN}",
+        **accuracies,
+        **of_run,
+        **({"weights": result.weights} if result.weights else {"predictions": result.predictions or _UNKNOWN}),
+    }
 
 
-def _each(runs, part):
-    """One part for each run; those that have nothing to show say so."""
-    if not runs:
-        return note("No runs.")
-    named = len(runs) > 1  # the summary has named the only one
-    return join(
-        tag("article", named and tag("h3", tag("span", run.name, class_="path")), part(run), class_="run")
-        for run in runs
-    )
+def shares(counts):
+    """The shares that a row of a confusion matrix has of its sum."""
+    return [count / max(1, sum(counts)) for count in counts]
+
+
+def before_and_after(run):
+    """(score or class, share before the CRF, share after it) of a run; None for what was not measured."""
+    for key, name in evaluations.SCORES.items():
+        yield name, run.result and getattr(run.result, key), getattr(run.crf, key)
+    for name, after in run.crf.iou.items():
+        yield name, run.result and run.result.iou.get(name), after

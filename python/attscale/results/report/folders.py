@@ -1,13 +1,18 @@
 """What a run left in its folder: scores, scores after the CRF, losses, pictures."""
 
+import base64
 import dataclasses
-import math
+import json
 from pathlib import Path
 
-from attscale.errors import UserError
+from PIL import Image
+
+from attscale.errors import reading
 from attscale.results import evaluations
-from attscale.results.report.markup import clean
-from attscale.training import journal
+from attscale.results.evaluations import Evaluation
+from attscale.training import journal, runs
+
+_CRF = "crf"  # the folder of what came of a run's label maps by the CRF
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,63 +20,67 @@ class Run:
     """A folder with a log, an evaluation, or both."""
 
     folder: Path
-    result: evaluations.Result | None
-    crf: evaluations.Result | None
-    log: tuple  # (iteration, {head: loss}), ever later
+    result: Evaluation | None
+    crf: Evaluation | None
+    log: tuple[tuple[int, dict[str, float]], ...]  # (iteration, {head: loss}), ever later
     seed: int | None
 
     @property
     def name(self):
-        return clean(str(self.folder if self.folder.name else self.folder.resolve()))
+        return evaluations.printable(str(self.folder if self.folder.name else self.folder.resolve()))
 
-    def images(self, *patterns):
-        """Paths of the pictures that `patterns` match, each once."""
-        return list(dict.fromkeys(path for pattern in patterns for path in sorted(self.folder.glob(pattern))))
+    @property
+    def evaluations(self):
+        """(folder, Evaluation) pairs, as `attscale.results.compare` takes them."""
+        pairs = ((self.folder, self.result), (self.folder / _CRF, self.crf))
+        return [(folder, evaluation) for folder, evaluation in pairs if evaluation]
+
+    def pictures(self, *patterns):
+        """The Pictures that `patterns` match, pattern by pattern."""
+        return [Picture.of(path) for pattern in patterns for path in sorted(self.folder.glob(pattern))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A PNG, for a page that holds it itself."""
+
+    name: str
+    width: int
+    height: int
+    base64: str
+
+    @classmethod
+    def of(cls, path):
+        """Raises UserError for a file that is no PNG."""
+        with reading(path), Image.open(path, formats=["PNG"]) as image:
+            return cls(path.name, *image.size, base64.b64encode(path.read_bytes()).decode())
 
 
 def find(folders=()):
     """The Runs in and below `folders` (default: `runs`). Raises UserError for what is broken, file and key."""
-    found = {result.path.parent: result for result in evaluations.find(folders)}
+    found = dict(evaluations.find(folders))
     at = {*found, *(path.parent for path in evaluations.files(folders, journal.LOG))}
-    at = {folder for folder in at if not (folder.name == "crf" and folder.parent in at)}
+    at = {folder for folder in at if not (folder.name == _CRF and folder.parent in at)}
     return [
         Run(
             folder=folder,
             result=found.get(folder),
-            crf=found.get(folder / "crf"),
-            log=tuple(_losses(folder)),
-            seed=_seed(folder / "run.json"),
+            crf=found.get(folder / _CRF),
+            log=_losses(folder),
+            seed=_seed(folder / runs.RECORD),
         )
         for folder in sorted(at)
     ]
 
 
 def _losses(folder):
-    before = 0
-    for record in journal.read(folder):
-        path = folder / journal.LOG
-        if not isinstance(record, dict) or type(record.get("iteration")) is not int or record["iteration"] < before:
-            raise UserError(f"{path}: {record!r:.60}: expected a record with the key 'iteration', ever later")
-        before = record["iteration"]
-        losses = record.get("losses")
-        if losses is None:  # a score during training
-            continue
-        if not isinstance(losses, dict) or not all(_is_number(loss) for loss in losses.values()):
-            raise UserError(f"{path}: iteration {before}: the key 'losses' is {losses!r:.60}, expected numbers by head")
-        yield before, losses
-
-
-def _is_number(value):
-    return type(value) in (int, float) and math.isfinite(value)
+    with reading(folder / journal.LOG):
+        return tuple((one["iteration"], one["losses"]) for one in journal.read(folder) if "losses" in one)
 
 
 def _seed(path):
     """The seed in a run's record; 0 is the record's own default. None: there is no record."""
     if not path.exists():
         return None
-    record = evaluations.read_json(path)
-    options = record.get("options") if isinstance(record, dict) else None
-    seed = options.get("seed", 0) if isinstance(options, dict) else None
-    if type(seed) is not int:
-        raise UserError(f"{path}: the key 'options' is {options!r:.60}, expected an object with the number 'seed'")
-    return seed
+    with reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))["options"].get("seed", 0)

@@ -1,0 +1,65 @@
+"""List files of a set as the release wrote them."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+from attscale.data.lists import list_text
+from attscale.errors import DataError, reading
+from attscale.files import write_text
+
+
+@dataclasses.dataclass(frozen=True)
+class ListFile:
+    """A list to write: what its text may be, the likeliest first, and how the sha256 of the release's begins."""
+
+    name: str
+    texts: tuple[str, ...]
+    sha256: str = ""
+
+    @property
+    def path(self):
+        """Below the set's root."""
+        return f"list/{self.name}.txt"
+
+    @property
+    def images(self):
+        """How many it names."""
+        return self.texts[0].count("\n")
+
+    def pairs(self, root):
+        """The paths of its images and label maps; none of a list that has images only."""
+        lines = [line.split() for line in self.texts[0].splitlines()]
+        return [tuple(root / part.lstrip("/") for part in line) for line in lines if len(line) == 2]
+
+    def check_count(self, expected):
+        """Raises DataError where it names another number of images."""
+        if self.images != expected:
+            raise DataError(
+                f"list {self.name} would have {self.images} members, expected {expected}; are the archives those of "
+                "the official pages? (--any-count goes on with a set of your own)"
+            )
+
+    def write(self, root, say):
+        """Writes the text that has the release's checksum.
+
+        The release's lists can be told by their checksums only. Where none fits, the first is written, and `say` gets a
+        line: the members are right in number, but the release's order or form was another.
+        """
+        digests = [hashlib.sha256(text.encode()).hexdigest() for text in self.texts]
+        fitting = [text for text, digest in zip(self.texts, digests, strict=True) if digest.startswith(self.sha256)]
+        path = Path(root, self.path)
+        if not fitting:
+            say(f"{path}: sha256 begins {digests[0][:16]}, the release's {self.sha256}: members, order or form differ")
+        write_text(path, (fitting or self.texts)[0])
+
+
+def pairs_text(ids, labels):
+    """A list's text: the images of `ids` and their label maps in the folder `labels`."""
+    return list_text([(f"JPEGImages/{image}.jpg", f"{labels}/{image}.png") for image in ids])
+
+
+def ids(path):
+    """The ids of a list in VOC's form, one a line, what follows them left out. Raises DataError."""
+    with reading(path, DataError):
+        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]

@@ -1,0 +1,119 @@
+"""evaluation.json: what is written is read, files of before as well, and broken ones are refused by file and key."""
+
+import json
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from attscale import experiments
+from attscale.errors import DataError, UserError
+from attscale.results import evaluations
+from attscale.results.evaluations import Evaluation
+from attscale.scoring.evaluate import Tally
+from helpers.results import evaluation, write_run
+
+
+@pytest.fixture
+def tally():
+    """Counts of five classes: IOUs of 6/10, 3/6, 0/1, of what never occurs, and 2/2; 11 of 15 pixels are right."""
+    matrix = np.zeros((5, 5), np.int64)
+    matrix[:2, :2] = [[6, 1], [2, 3]]
+    matrix[2, 0], matrix[4, 4] = 1, 2
+    objects = ((5.0, np.array([0.75, 0.25, 0.0])), (7.9, np.array([0.25, 0.75, 0.0])), (8.0, np.array([0.0, 0.5, 0.5])))
+    return Tally(3, matrix, {Fraction(1): matrix, Fraction(3, 4): np.eye(5, dtype=np.int64)}, objects)
+
+
+@pytest.fixture
+def made(tally):
+    return Evaluation.of(experiments.find("shapes"), tally, split="val", weights="w.caffemodel", although_seen=True)
+
+
+def test_what_is_written_is_read(made, tmp_path):
+    made.write(tmp_path / "e")
+    assert evaluations.find([tmp_path, tmp_path / "e"]) == [(tmp_path / "e", made)]
+    values = json.loads((tmp_path / "e/evaluation.json").read_text())
+    assert list(values) == [
+        *("experiment", "split", "weights", "predictions", "crf", "although_seen", "images", "mean_iou"),
+        *("pixel_accuracy", "mean_accuracy", "iou", "matrix", "mean_iou_of_all_background", "mean_iou_of_branches"),
+        "attention_by_size",
+    ]
+    assert values["although_seen"] is True
+    assert values["iou"] == {"background": 0.6, "disc": 0.5, "triangle": 0.0, "square": None, "star": 1.0}
+    assert values["attention_by_size"] == [[4, 8, 2, [0.5, 0.5, 0.0]], [8, 16, 1, [0.0, 0.5, 0.5]]]
+    table = (tmp_path / "e/evaluation.md").read_text()
+    assert table.startswith("# shapes_attention3_esupv val\n\n3 images\n")
+    for line in ("| mean IOU | 52.50 |", "| pixel accuracy | 73.33 |", "| mean accuracy | 61.43 |", "| square | - |"):
+        assert f"\n{line}\n" in table
+
+
+def test_what_a_terminal_shows(made):
+    assert made.text.splitlines() == [
+        "background            60.00",
+        "disc                  50.00",
+        "triangle               0.00",
+        "square                    -",
+        "star                 100.00",
+        "",
+        "object size (px)  objects  scale 1     scale 0.75  scale 0.5   ",
+        "     4 to 8             2  0.500       0.500       0.000       ",
+        "     8 to 16            1  0.000       0.500       0.500       ",
+        "",
+        "background alone      11.67",  # 7 of 15 pixels, of four classes
+        "scale 1      alone    52.50",
+        "scale 0.75   alone   100.00",
+        "pixel accuracy        73.33",
+        "mean accuracy         61.43",
+        "mean IOU              52.50   shapes_attention3_esupv, 3 images",
+    ]
+
+
+def test_pictures(made, tmp_path):
+    made.draw(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attention_by_size.png", "confusion.png"]
+    for path in tmp_path.iterdir():
+        image = cv2.imread(str(path))
+        assert min(image.shape[:2]) > 300
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+
+
+def test_no_pixel_with_a_class():
+    with pytest.raises(DataError, match="no pixel of the ground truth has a class"):
+        Evaluation.of(experiments.find("shapes"), Tally(1, np.zeros((5, 5), np.int64)))
+
+
+def test_files_of_earlier_versions(tmp_path):
+    """A sweep's were short."""
+    short = {key: evaluation()[key] for key in ("experiment", "images", "mean_iou", "iou")}
+    write_run(tmp_path, short)
+    read = evaluations.read(tmp_path / "evaluation.json")
+    assert read.iou == short["iou"]
+    assert (read.split, read.weights, read.pixel_accuracy, read.matrix) == (None,) * 4
+    assert not any((read.crf, read.although_seen, read.attention_by_size))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mean_iou": 69.08}, "mean_iou is 69.08, expected a share from 0 to 1"),
+        ({"mean_iou": float("nan")}, "mean_iou is nan, expected a share"),
+        ({"mean_iou": None}, "mean_iou is None, expected float"),
+        ({"iou": {"disc": 50.0}}, "disc is 50.0, expected a share"),
+        ({"iou": {"disc": "high"}}, "iou.disc is 'high', expected float"),
+        ({"experiment": "voc13"}, "no experiment 'voc13': did you mean voc12"),
+        ({"images": 1.5}, "images is 1.5, expected int"),
+        ({"crf": "yes"}, "crf is 'yes', expected bool"),
+        ({"matrix": [[1, 2], [3, 4]]}, "matrix is not square with 5 rows"),
+        ({"matrix": [[1]] * 5}, "matrix is not square with 5 rows"),
+        ({"attention_by_size": [[4, 8, 1, [0.5, 0.5]]]}, "attention_by_size has a line without 3 weights"),
+        ({"mean_IOU": 0.5}, "unknown key 'mean_IOU'"),
+    ],
+)
+def test_broken_files_are_refused_by_file_and_key(tmp_path, changes, said):
+    write_run(tmp_path / "r", {**evaluation(), **changes})
+    with pytest.raises(UserError) as caught:
+        evaluations.find([tmp_path])
+    assert str(caught.value).startswith(f"{tmp_path / 'r/evaluation.json'}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
