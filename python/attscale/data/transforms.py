@@ -47,8 +47,8 @@ def draw_crop(rng, height, width, crop):
 def cut(image, label, top, left, mirror, data_out, label_out):
     """Writes the cropped and mirrored sample into the outputs, and 255 into the label where it is padded.
 
-    image (H, W, 3), label (H, W), data_out (3, crop, crop) and label_out (crop, crop), all uint8. Returns what is of the
-    image, the rest being padding, for `subtract_mean`: (height, first column, column behind the last).
+    image (H, W, 3), label (H, W), data_out (3, crop, crop) and label_out (crop, crop), all uint8. Returns what is not
+    padding, for `subtract_mean`: (height, first column, column behind the last).
     """
     crop = label_out.shape[0]
     image, label = image[top : top + crop, left : left + crop], label[top : top + crop, left : left + crop]
