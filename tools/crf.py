@@ -42,9 +42,8 @@ def main(argv):
 
     from attscale.inference import crf, provenance, scores, sources
 
-    given = {name: getattr(arguments, name) for name in (*NUMBERS, "iterations")}
-    options = crf.PARAMETERS[crf.model_of(row)]
-    options = dataclasses.replace(options, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name in (*NUMBERS, "iterations") if (value := getattr(arguments, name)) is not None}
+    options = dataclasses.replace(crf.PARAMETERS[crf.model_of(row)], **given)
     images, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
     folder = Path(arguments.scores or predict_scores(row, images, split, arguments))
     if not any(folder.glob(f"*{scores.SUFFIX}")):
@@ -58,17 +57,11 @@ def predict_scores(row, images, split, arguments):
     """The folder of the score maps of `images`, predicted as far as they are not there."""
     from attscale.inference import predictions, sources
 
-    folder = predictions.folder_of(row, split)
-    predictions.predict(
-        row,
-        arguments.weights,
-        sources.files(images, oriented=split is None),
-        folder,
-        predictions.Options(scores=True),
-        gpus=cli.gpus_of(arguments),
-        threads=arguments.threads,
-        progress=partial(tqdm, total=len(images), unit="image", desc=row.name),
-    )
+    folder, options = predictions.folder_of(row, split), predictions.Options(scores=True)
+    images, total = sources.files(images, oriented=split is None), len(images)
+    on = {"gpus": cli.gpus_of(arguments), "threads": arguments.threads}
+    bar = partial(tqdm, total=total, unit="image", desc=row.name)
+    predictions.predict(row, arguments.weights, images, folder, options, **on, progress=bar)
     return folder / "scores"
 
 

@@ -141,6 +141,12 @@ def test_what_cannot_be_predicted(arguments, said, untrained, tool, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+def test_weight_maps_of_a_single_scale(untrained, tool, tmp_path):
+    weights = ("--weights", untrained / "shapes_largefov.caffemodel", "--data", untrained / "data")
+    done = tool("predict", "shapes_largefov", *weights, "--weight-maps")
+    one_line_error(done, "shapes_largefov merges no scales, and so has no weight maps")
+
+
 def test_video(untrained, tool, tmp_path):
     clip(tmp_path / "v.mp4")
     done = run(tool, untrained, "--video", "v.mp4", "--out", "o")

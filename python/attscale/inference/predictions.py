@@ -34,10 +34,12 @@ class Output:
     """A folder of predictions: `<id>.png`, and on request `scores/<id>.npz` and `weight_maps/<id>.npz`.
 
     predictions.json says what made them, which is the experiment, the weights and the options, and predictions.jsonl
-    of which images: others are refused.
+    of which images: others are refused, and weight maps of a net that has none.
     """
 
     def __init__(self, folder, row, weights, options):
+        if options.weight_maps and row.merge is None:
+            raise UserError(f"{row.name} merges no scales, and so has no weight maps")
         self.folder, self.options = Path(folder), options
         made_by = {
             "experiment": row.name,

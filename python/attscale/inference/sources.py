@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -64,7 +65,7 @@ def files(paths, *, oriented):
     """
     for path in map(Path, paths):
         data = read_bytes(path)
-        pixels = lambda data=data, path=path: decode_image(data, path, oriented=oriented)  # noqa: E731
+        pixels = partial(decode_image, data, path, oriented=oriented)
         yield Source(path.stem, str(path), inventory.digest(data), pixels)
 
 
