@@ -111,10 +111,10 @@ def _stands_beside(cell, evaluation):
 
 
 def _measured(evaluation, measure):
-    """The share that one of the papers' measures names; None where it was not measured."""
+    """The share that one of the papers' measures names, averaged as they did; None where it was not measured."""
     if measure.startswith("IOU of "):
         return evaluation.iou.get(measure.removeprefix("IOU of "))
-    return {"mean IOU": evaluation.mean_iou, "pixel accuracy": evaluation.pixel_accuracy}[measure]
+    return {"mean IOU": evaluation.mean_iou_of_all_classes, "pixel accuracy": evaluation.pixel_accuracy}[measure]
 
 
 def markdown(compared):
