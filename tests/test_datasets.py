@@ -32,7 +32,7 @@ def test_every_set_is_in_this_table():
 
 
 def test_what_is_not_there_is_named():
-    with pytest.raises(ExperimentError, match="no data set 'voc'; known are ade20k, coco, .*voc12"):
+    with pytest.raises(ExperimentError, match=r"no data set 'voc'; known are ade20k, coco, .*voc12"):
         datasets.find("voc")
-    with pytest.raises(ExperimentError, match="voc12 has no split 'minival'; it has train, train_aug, val"):
+    with pytest.raises(ExperimentError, match=r"voc12 has no split 'minival'; it has train, train_aug, val"):
         datasets.find("voc12").list_of("minival")

@@ -31,22 +31,25 @@ def test_no_row_names_a_start_that_it_must_refuse(row):
     if start is None:
         assert needed == []
         return
-    if start.startswith("the weights of "):
-        base = experiments.EXPERIMENTS[start.removeprefix("the weights of ")]
-        has = {layer.name for layer in prototxt.train_net(base).layer if layer.type == "Convolution"}
-    else:
-        has = STARTS[start]
-        assert start in {
-            name for entry in manifest.read(REPO / "weights/manifest.toml").values() for name in entry.results
-        }
-    assert {name.split("_res")[0] for name in needed} <= has  # a branch's copy shares the bare layer's weights
+    for base in filter(None, (row.initial_row, row.stage)):
+        layers = prototxt.train_net(experiments.find(base)).layer
+        assert bare(needed) <= bare(layer.name for layer in layers if layer.type == "Convolution")
+    if row.initial_weights:
+        files = [name for entry in manifest.read(REPO / "weights/manifest.toml").values() for name in entry.results]
+        assert row.initial_weights in files
+        assert bare(needed) <= STARTS[row.initial_weights]
+
+
+def bare(names):
+    """A branch's copy shares the bare layer's weights."""
+    return {name.split("_res")[0] for name in names}
 
 
 def test_the_attention_layers_without_fillers_start_from_the_releases_own():
     row = experiments.find("voc12_coco_attention3_esupv_zeroattention")
     needed = prototxt.needs_weights(prototxt.train_net(row))
     assert {"att_conv1", "att_fc"} <= set(needed)
-    assert row.start == "DeepLab_Attention_COCO_init.caffemodel"
+    assert row.initial_weights == "DeepLab_Attention_COCO_init.caffemodel"
 
 
 def test_check_names_what_differs_is_missing_or_has_no_row(tmp_path):
@@ -83,6 +86,6 @@ def test_the_command(tool, tmp_path):
         )
     assert 'net: "prototxt/voc12/attention3_esupv/train.prototxt"' in text
     assert tool("make_net", "voc", "shapes", "--check").returncode == 0
-    one_line_error(tool("make_net", "--check"), "255 differences", "make_net.py writes the files anew")
+    one_line_error(tool("make_net", "--check"), "297 differences", "make_net.py writes the files anew")
     one_line_error(tool("make_net", "vok"), "no experiment 'vok'", "voc")
     assert len(tool("make_net", "--list").stdout.splitlines()) == len(experiments.EXPERIMENTS)

@@ -35,6 +35,7 @@ def main(argv):
     parser.add_argument("--iterations", metavar="N", type=cli.positive, help="(default: 10)")
     parser.add_argument("--processes", metavar="N", type=cli.positive, help="(default: one a core)")
     parser.add_argument("--search", action="store_true", help="cross-validate bi_w, bi_xy and bi_rgb, coarse to fine")
+    parser.add_argument("--grid", choices=["released", "deeplab"], default="released", help="(default: released)")
     parser.add_argument("--samples", metavar="N", type=cli.positive, default=100, help="images searched (default: 100)")
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="which ones")
     arguments = parser.parse_intermixed_args(argv)
@@ -86,7 +87,8 @@ def search(row, _, split, folder, out, options, arguments):
 
     samples = crf_search.draw(row, arguments.data, split, folder, arguments.samples, arguments.seed)
     bar = partial(tqdm, total=len(samples), unit="image", desc="search")
-    tried = crf_search.search(row, samples, options, processes=arguments.processes, progress=bar)
+    on = {"grid": arguments.grid, "processes": arguments.processes}
+    tried = crf_search.search(row, samples, options, **on, progress=bar)
     for setting, score in tried[:10]:
         print(f"bi_w {setting.bi_w:<5g} bi_xy {setting.bi_xy:<5g} bi_rgb {setting.bi_rgb:<5g} {100 * score:6.2f}")
     crf_search.write(out, tried)

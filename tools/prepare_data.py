@@ -25,7 +25,7 @@ def main(argv):
     for split, count in shapes.items():
         said = f"shapes: images (default: {count})"
         parser.add_argument(f"--{split}", metavar="N", type=cli.positive, default=count, help=said)
-    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of shapes, and of coco's subsets")
+    parser.add_argument("--seed", metavar="N", type=cli.seed, help="of shapes (default: 0); coco: a random subset")
     arguments = parser.parse_args(argv)
 
     dataset = datasets.find(arguments.dataset)
@@ -49,7 +49,7 @@ def make_shapes(root, arguments):
     from attscale.data import shapes
 
     progress = partial(tqdm, unit="image", desc="shapes")
-    made = shapes.make(root, train=arguments.train, val=arguments.val, seed=arguments.seed, progress=progress)
+    made = shapes.make(root, train=arguments.train, val=arguments.val, seed=arguments.seed or 0, progress=progress)
     print(f"{root}: {arguments.train} training and {arguments.val} val images" + ("" if made else ", there already"))
 
 

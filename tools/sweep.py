@@ -31,6 +31,7 @@ def main(argv):
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
     parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a prediction")
     parser.add_argument("--crf", action="store_true", help="also the dense CRF on the scores, scored as well")
+    parser.add_argument("--coco-stage", action="store_true", help="pretrain on MS-COCO first, where nets start from it")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
@@ -41,7 +42,7 @@ def main(argv):
     from attscale.sweep import cluster, plan, step
 
     root = os.path.abspath(arguments.out)
-    rows = plan.rows_of(arguments.names)
+    rows = plan.rows_of(arguments.names, arguments.coco_stage)
     shared = {
         "data": os.path.abspath(arguments.data),
         "gpus": (0,) if arguments.gpus or arguments.gpu else (),
@@ -49,7 +50,8 @@ def main(argv):
         **({"max_iter": arguments.max_iter} if arguments.max_iter else {}),
     }
     job = {"crf": arguments.crf, "processes": processes_of(arguments)}
-    trainings = [plan.training_of(row, shared, root, arguments.weights, **job) for row in rows]
+    names = [row.name for row in rows]
+    trainings = [plan.training_of(row, names, shared, root, arguments.weights, **job) for row in rows]
     for training in trainings:
         step.check(training)
     is_open = [plan.status(row, root, arguments.crf)[0] != "done" for row in rows]

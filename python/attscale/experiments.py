@@ -14,6 +14,7 @@ from attscale.paper import Cell
 
 MERGES = ("max", "average", "attention")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4))
+_TRAINVAL = "trainval_aug"
 #: Scales by their number, as the paper combines them.
 SCALE_SETS = {1: SCALES[:1], 2: (SCALES[0], SCALES[2]), 3: SCALES[:3], 4: SCALES}
 
@@ -24,7 +25,7 @@ class Trunk:
 
     width: Fraction = Fraction(1)  # of every layer's channels
     fc6_dilation: int = 12
-    pool5a: bool = False  # 3x3 average after pool5: in v1 LargeFOV and MSc, in no attention net
+    pool5a: bool = False  # 3x3 average after pool5: in the released LargeFOV and in MSc, in no net of this paper's own
     dropout: float = 0.5
     input_scale: Fraction = Fraction(1)  # of the pixels; matters only to a start from scratch
     from_scratch: bool = False  # msra fillers; otherwise the weights come from a caffemodel
@@ -42,16 +43,16 @@ class Attention:
     layers: int = 2
     kernel_size: int = 3  # of the first layer
     filters: int = 512  # of the first of two layers
-    filler: str = "msra"  # of att_conv1; 'constant' is the release's, all zero
-    lr_mult: int | None = None  # None: the classifier's; the release has 1
+    filler: str = "gaussian"  # of att_conv1, std 0.005 (authors' copy); "msra" (narrow nets); "constant", zero (LIP)
+    lr_mult: int | None = None  # None: the classifier's; LIP has 1
 
     def __post_init__(self):
         if self.features not in ("fc6", "fc7", "fc8"):
             raise ExperimentError(f"attention features are {self.features!r}, expected fc6, fc7 or fc8")
         if self.layers not in (1, 2):
             raise ExperimentError(f"the attention model has {self.layers} layers, expected 1 or 2")
-        if self.filler not in ("msra", "constant"):
-            raise ExperimentError(f"the attention filler is {self.filler!r}, expected msra or constant")
+        if self.filler not in ("gaussian", "msra", "constant"):
+            raise ExperimentError(f"the attention filler is {self.filler!r}, expected gaussian, msra or constant")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Solver:
     weight_decay: float = 0.0005
     batch_size: int = 10  # images in memory at once
     iter_size: int = 3  # passes a step: 10 x 3 = the paper's 30
-    average_loss: int = 1
+    average_loss: int = 10  # iterations that Caffe's own display averages over
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,13 @@ class Experiment:
     scales: tuple[Fraction, ...] = SCALE_SETS[1]
     merge: str | None = None  # one of MERGES, or None for a single scale
     extra_supervision: bool = False  # a loss at each scale besides the merged one (section 3.3)
-    supervise_at: str = "own"  # scale 3/4's loss: at its 'own' resolution (paper) or at the 'finest' (release)
+    supervise_at: str = "finest"  # scale 3/4's loss: its scores brought to the finest resolution (both of the author's
+    # files; docs/release.md, The attention net), or at its 'own', with labels shrunk to it (the paper's words)
     msc: bool = False  # DeepLab-MSc-LargeFOV: branches on a frozen trunk, instead of scales
     pretraining: str | None = "imagenet"  # imagenet or coco; None: from scratch
-    random_scale: tuple[float, ...] = ()  # least and largest factor, drawn uniformly: Attention+ (section 4.2)
+    random_scale: tuple[float, ...] = ()  # factors to draw from: Attention+ (section 4.2)
+    uniform: bool = False  # drawn uniformly between the least and the largest of them, instead of from the list
+    one_step: bool = False  # trainval_aug at once, instead of after the same net's train_aug (release: training #2)
     trunk: Trunk = Trunk()
     attention: Attention = Attention()
     crop_size: int = 321  # training, pixels
@@ -106,6 +110,10 @@ class Experiment:
             raise ExperimentError("extra supervision is for several scales")
         if self.msc and self.merge is not None:
             raise ExperimentError("DeepLab-MSc-LargeFOV has one scale")
+        if self.one_step and self.split != _TRAINVAL:
+            raise ExperimentError(f"one_step is for {_TRAINVAL}, which other experiments do not train on")
+        if self.uniform and len(self.random_scale) < 2:
+            raise ExperimentError(f"uniform draws between two factors or more, random_scale is {self.random_scale}")
         if self.supervise_at not in ("own", "finest"):
             raise ExperimentError(f"supervise_at is {self.supervise_at!r}, expected own or finest")
         if self.pretraining not in (None, "imagenet", "coco"):
@@ -156,13 +164,14 @@ class Experiment:
             yield self.attention.features
         if self.attention.filler == "constant":
             yield "zeroattention"
-        if self.supervise_at == "finest":
-            yield "finest"
-        usually = self.merge is None and not self.trunk.from_scratch  # in LargeFOV's and MSc's releases, in no other
-        if self.trunk.pool5a != usually:
+        if self.supervise_at == "own":
+            yield "own"
+        if self.trunk.pool5a != self.msc:  # MSc has it, and no other net of the paper's own
             yield "pool5a" if self.trunk.pool5a else "nopool5a"
         if self.random_scale:
-            yield "plus"
+            yield "plusuniform" if self.uniform else "plus"
+        if self.one_step:
+            yield "onestep"
 
     @property
     def title(self):
@@ -182,13 +191,28 @@ class Experiment:
 
     @property
     def initial_row(self):
-        """The experiment whose final weights training starts from, by name: LargeFOV for MSc's second step; or None."""
+        """The experiment whose final weights training starts from, by name; None: a file, or from scratch.
+
+        On trainval_aug the same net's first step on train_aug (the release's "Training #2"), for MSc-LargeFOV's first
+        step LargeFOV.
+        """
+        if self.split == _TRAINVAL and not self.one_step:
+            return dataclasses.replace(self, split=None, cells=()).name
         return dataclasses.replace(self, msc=False, cells=()).name if self.msc else None
+
+    @property
+    def stage(self):
+        """The experiment on MS-COCO whose weights can take the place of the released file; None for other starts."""
+        if self.pretraining != "coco" or self.initial_row:
+            return None
+        return "coco_voc_attention3_esupv" if self.attention.filler == "constant" else "coco_voc_largefov"
 
     @property
     def start(self):
         """What training starts from, in words; None: from scratch."""
-        return f"the weights of {self.initial_row}" if self.initial_row else self.initial_weights
+        if self.initial_row:
+            return f"the weights of {self.initial_row}"
+        return f"{self.initial_weights}, or the weights of {self.stage}" if self.stage else self.initial_weights
 
     @property
     def baseline(self):
@@ -205,30 +229,37 @@ class Experiment:
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
 
 
-# Each net as its own release has it: pool5a in LargeFOV and MSc, in no attention net.
+# pool5a is in the released LargeFOV and in MSc, whose trunk is frozen; the authors' own baselines have none
+# (docs/release.md, The authors' working copy).
 _V1 = Trunk(pool5a=True)
-# Release: solver2, for trainval_aug, has more iterations; MSc differs in the displayed average alone.
-_TRAINVAL = {"split": "trainval_aug", "solver": Solver(max_iter=8000)}
+# The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
+_FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
+# Release: solver2, for trainval_aug, has more iterations.
+_SECOND_STEP = {"split": _TRAINVAL, "solver": Solver(max_iter=8000)}
+# MS-COCO's images have up to 640 pixels a side, and are padded to 641 (docs/release.md, Protocol).
+_COCO_SIZE = 641
+# The attention layers of the author's later file: no fillers, so zero, at lr 1 and 2 (docs/release.md).
+_RELEASED = Attention(filler="constant", lr_mult=1)
 
 
-def _grid(dataset, cells, baseline=_V1, **options):
+def _net(dataset, number, merge, *, solver=Solver(), **options):
+    """A net with several scales; attention over three or more takes its 30 images as 3 x 10 (authors' copy)."""
+    if merge == "attention" and number > 2 and solver.batch_size == 10:
+        solver = dataclasses.replace(solver, batch_size=3, iter_size=10)
+    return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, solver=solver, **options)
+
+
+def _grid(dataset, cells, **options):
     """The 13 rows of a table: the baseline, then {2, 3 scales} x {max, average, attention} x extra supervision.
 
     cells: function of (scales, merge, extra supervision) to the paper's cells.
     """
-    baseline = {**options, "trunk": baseline}
-    yield Experiment(dataset=dataset, cells=cells(1, None, False), **baseline)
+    yield Experiment(dataset=dataset, cells=cells(1, None, False), **options)
     for number in (2, 3):
         for merge in MERGES:
             for extra in (False, True):
-                yield Experiment(
-                    dataset=dataset,
-                    scales=SCALE_SETS[number],
-                    merge=merge,
-                    extra_supervision=extra,
-                    cells=cells(number, merge, extra),
-                    **options,
-                )
+                printed = cells(number, merge, extra)
+                yield _net(dataset, number, merge, extra_supervision=extra, cells=printed, **options)
 
 
 def _printed(*grids):
@@ -237,12 +268,13 @@ def _printed(*grids):
 
 def _best(dataset, number=3, merge="attention", **options):
     """The paper's best structure."""
-    return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, extra_supervision=True, **options)
+    return _net(dataset, number, merge, extra_supervision=True, **options)
 
 
-def _msc(dataset, cell, solver=None, **options):
-    solver = dataclasses.replace(solver or Solver(), average_loss=10)
-    return Experiment(dataset=dataset, msc=True, trunk=_V1, solver=solver, cells=(cell,), **options)
+def _released(dataset, *, largefov=(), msc=(), **options):
+    """DeepLab-LargeFOV and MSc-LargeFOV as they were released, with pool5a; each with its cells."""
+    yield Experiment(dataset=dataset, trunk=_V1, cells=largefov, **options)
+    yield Experiment(dataset=dataset, trunk=_V1, msc=True, cells=msc, **options)
 
 
 def _design(change, words, number=3, **attention):
@@ -251,8 +283,11 @@ def _design(change, words, number=3, **attention):
 
 
 def _person_part():
-    yield from _grid("voc10_part", _printed(paper.PERSON_PART))
-    yield _msc("voc10_part", paper.PERSON_PART.msc_cell())
+    best = paper.PERSON_PART.cell(3, "attention", True)
+    parts = (*paper.PARTS.values(), paper.PARTS_AVERAGE)  # table 2: the best model, part by part
+    printed = _printed(paper.PERSON_PART)
+    yield from _grid("voc10_part", lambda *key: printed(*key) + (parts if printed(*key) == (best,) else ()))
+    yield from _released("voc10_part", msc=(paper.PERSON_PART.msc_cell(),))
     little = "0.1 to 0.4 below 56.39 %"
     yield _design("one attention layer", little, layers=1)
     yield _design("1x1 first kernel", little, kernel_size=1)
@@ -265,30 +300,44 @@ def _person_part():
 
 def _voc():
     yield from _grid("voc12", _printed(paper.VOC))
-    yield _msc("voc12", paper.VOC.msc_cell())
-    yield Experiment(dataset="voc12")  # the attention nets' trunk alone: a baseline that differs in nothing but scales
-    yield _best("voc12", supervise_at="finest")  # as the release supervises scale 3/4
+    yield from _released("voc12", msc=(paper.VOC.msc_cell(),))
+    yield _best("voc12", supervise_at="own")  # as the paper's words have it
     yield from _grid("voc12", _printed(paper.VOC_FROM_COCO), pretraining="coco")
-    # the release's attention layers, without fillers: they have been pretrained on COCO too
-    yield _best("voc12", attention=Attention(filler="constant", lr_mult=1), pretraining="coco")
+    yield from _released("voc12", pretraining="coco")
+    yield _best("voc12", attention=_RELEASED, pretraining="coco")
 
 
 def _voc_test():
-    """Table 4: trained on trainval_aug, scored by VOC's server."""
-    options = {"dataset": "voc12", **_TRAINVAL}
+    """Table 4: trained on train_aug, then on trainval_aug, scored by VOC's server; and first steps of no table."""
+    options = {"dataset": "voc12", **_SECOND_STEP}
     cells = {name: (cell,) for name, cell in paper.VOC_TEST.items()}
     for pretraining, prefix in (("imagenet", ""), ("coco", "coco_")):
-        yield Experiment(trunk=_V1, cells=cells[f"{prefix}largefov"], pretraining=pretraining, **options)
-        yield _msc(cell=paper.VOC_TEST[f"{prefix}msc"], pretraining=pretraining, **options)
+        of_others = {"largefov": cells[f"{prefix}largefov"], "msc": cells[f"{prefix}msc"]}
+        yield from _released(**of_others, pretraining=pretraining, **options)
+        yield Experiment(pretraining=pretraining, **options)  # their twin that differs from ours in nothing but scales
     for merge in MERGES:
         yield _best(merge=merge, cells=cells[merge], **options)
     yield _best(cells=cells["coco_attention"], pretraining="coco", **options)
-    yield _best(cells=cells["coco_attention_plus"], pretraining="coco", random_scale=(0.6, 1.4), **options)
+    yield _best(one_step=True, pretraining="coco", **options)
+    plus = {"pretraining": "coco", "random_scale": _FACTORS}
+    yield _best("voc12", **plus)
+    yield _best(cells=cells["coco_attention_plus"], **plus, **options)
+    yield _best(uniform=True, **plus, dataset="voc12")
+    yield _best(uniform=True, **plus, **options)
+    # all of the release: scale 3/4 at the finest, attention from init.caffemodel, the list of scales, trainval_aug
+    yield _best("voc12", attention=_RELEASED, **plus)
+    yield _best(attention=_RELEASED, **plus, **options)
 
 
 def _coco():
-    yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON))
-    yield _msc("coco", paper.COCO.msc_cell())
+    yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON), test_size=_COCO_SIZE)
+    yield from _released("coco", msc=(paper.COCO.msc_cell(),), test_size=_COCO_SIZE)
+
+
+def _coco_stage():
+    """MS-COCO in VOC's classes: what nets from MS-COCO start from. The authors' own training for it is not known."""
+    yield Experiment(dataset="coco_voc", test_size=_COCO_SIZE)
+    yield _best("coco_voc", test_size=_COCO_SIZE)
 
 
 def _shapes():
@@ -307,10 +356,9 @@ def _shapes():
     return _grid(
         "shapes",
         lambda *_: (),
-        baseline=trunk,
         pretraining=None,
         trunk=trunk,
-        attention=Attention(filters=64),
+        attention=Attention(filters=64, filler="msra"),
         crop_size=193,
         test_size=257,
         solver=solver,
@@ -326,7 +374,7 @@ def _by_name(rows):
     return result
 
 
-EXPERIMENTS = _by_name([*_person_part(), *_voc(), *_voc_test(), *_coco(), *_shapes()])
+EXPERIMENTS = _by_name([*_person_part(), *_voc(), *_voc_test(), *_coco(), *_coco_stage(), *_shapes()])
 
 #: A data set's name alone means its best model in the paper: attention, three scales, extra supervision.
 ALIASES = {

@@ -15,9 +15,10 @@ from attscale.data.samples import load_sample
 
 
 def plain(image, label, top, left, mirror, mean, crop):
+    """The forks make the image a double, then pad it with the exact mean (data_transformer.cpp, TransformImgAndSeg)."""
     height, width = max(image.shape[0], crop), max(image.shape[1], crop)
     padded = np.empty((height, width, 3))
-    padded[...] = [104, 117, 123]  # the mean as a colour
+    padded[...] = [104.008, 116.669, 122.675]
     ignored = np.full((height, width), 255)
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
@@ -40,11 +41,12 @@ def test_cut(height, width, top, left, mirror):
     image = rng.integers(0, 256, (height, width, 3), np.uint8)
     label = rng.integers(0, 21, (height, width), np.uint8)
     pixels, out = np.full((3, 13, 13), 77, np.uint8), np.full((13, 13), 99, np.uint8)
-    transforms.cut(image, label, top, left, mirror, transforms.MEAN, pixels, out)
+    inside = transforms.cut(image, label, top, left, mirror, pixels, out)
     data = np.full((1, 3, 13, 13), np.nan, np.float32)
-    transforms.subtract_mean(pixels[None], transforms.MEAN, data)
-    expected_data, expected_label = plain(image, label, top, left, mirror, np.array(transforms.MEAN), 13)
+    transforms.subtract_mean(pixels[None], [inside], transforms.MEAN, data)
+    expected_data, expected_label = plain(image, label, top, left, mirror, np.array([104.008, 116.669, 122.675]), 13)
     np.testing.assert_allclose(data[0], expected_data, atol=1e-4)
+    assert np.array_equal(data[0] == 0, expected_data == 0)  # padding exactly, and nothing else
     assert np.array_equal(out, expected_label)
 
 
@@ -141,9 +143,9 @@ def saved(folder, image, label):
 def loaded(pair, seed, chosen):
     """The sample, less the mean, as a solver gets it: data (3, crop, crop), label (crop, crop)."""
     pixels, label = np.full((1, 3, CROP, CROP), 77, np.uint8), np.full((CROP, CROP), 99, np.uint8)
-    load_sample(pair, np.random.default_rng(seed), chosen, pixels[0], label)
+    inside = load_sample(pair, np.random.default_rng(seed), chosen, pixels[0], label)
     data = np.full(pixels.shape, np.nan, np.float32)
-    transforms.subtract_mean(pixels, chosen.mean, data)
+    transforms.subtract_mean(pixels, [inside], chosen.mean, data)
     return data[0], label
 
 

@@ -106,7 +106,7 @@ def stand_in(folder, monkeypatch, says, on, then=""):
 
 def narrow(**changes):
     """A trunk with dropout that trains in no time, one scale."""
-    row = experiments.find("voc12_largefov_nopool5a")
+    row = experiments.find("voc12_largefov")
     trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
     solver = dataclasses.replace(row.solver, **{"max_iter": 6, "batch_size": 2, "iter_size": 2, **changes})
     return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=65, solver=solver)

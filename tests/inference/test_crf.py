@@ -93,6 +93,8 @@ def test_what_reaches_pydensecrf(monkeypatch):
         ("voc12_attention3_esupv", (4, 49, 5)),
         ("voc10_part_attention3_esupv", (4, 19, 3)),
         ("voc10_part_largefov", (4, 21, 3)),
+        ("voc10_part_max3_esupv", (4, 15, 3)),
+        ("voc10_part_average3_esupv", (5, 11, 5)),
         ("shapes_max2", (4, 49, 5)),
     ],
 )
@@ -192,6 +194,13 @@ def test_a_folder_without_score_maps(scored, tool):
     one_line_error(tool("crf", "shapes", "--scores", "data"), "data: has no score maps")
 
 
+def test_the_grid_of_deeplab():
+    """As their paper writes it: w1 in [5, 10], sigma_alpha in [50:10:100], sigma_beta in [3:1:10]."""
+    grid = {name: list(values) for name, values in crf_search.GRIDS["deeplab"].items()}
+    xy, rgb = [50, 60, 70, 80, 90, 100], [3, 4, 5, 6, 7, 8, 9, 10]
+    assert grid == {"bi_w": [5, 6, 7, 8, 9, 10], "bi_xy": xy, "bi_rgb": rgb}
+
+
 def samples_of(scored):
     root = scored / "data/shapes"
     return [
@@ -202,7 +211,7 @@ def samples_of(scored):
 
 def test_the_search_finds_what_is_better_and_the_same_again(scored, monkeypatch):
     """A bilateral kernel of weight 0 cannot mend the noise; one of weight 4 can. In this process, for speed."""
-    monkeypatch.setattr(crf_search, "COARSE", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
+    monkeypatch.setitem(crf_search.GRIDS, "released", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
     monkeypatch.setattr(crf_search, "FINE", {"bi_w": (0, 1), "bi_xy": (0,), "bi_rgb": (0, 1)})
     monkeypatch.setattr(crf_search, "in_processes", lambda function, jobs, _: (function(*job) for job in jobs))
     row, start = experiments.find("shapes"), dataclasses.replace(OPTIONS, pos_w=0, iterations=4)

@@ -76,8 +76,6 @@ def test_frozen_layers_do_not_move_and_the_branches_of_msc_do(tmp_path):
     solver.step(3)
     for name, blobs in values(solver.net).items():
         moved = [not np.array_equal(old, new) for old, new in zip(before[name], blobs, strict=True)]
-        if name == "pool3_ms":
-            assert moved == [True, True]  # from zero
         assert moved == ([True, True] if name.endswith(("_conv", "_fc", "_ms")) else [False, False]), name
 
 

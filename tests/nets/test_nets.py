@@ -30,18 +30,14 @@ def test_design_choices_of_the_attention_model():
     assert list(four["loss_res025"].bottom) == [f"{fc8}_res025", "label_shrink_res025"]
 
 
-def test_the_releases_supervision_and_start_are_options():
-    finest = layers(prototxt.train_net(experiments.find("voc12_attention3_esupv_finest")))
-    assert list(finest["loss_res075"].bottom) == ["fc8_voc12_res075_interp", "label_shrink"]
-    assert list(finest["loss_res05"].bottom) == ["fc8_voc12_res05", "label_shrink_res05"]
-    assert "label_shrink_res075" not in finest
+def test_the_papers_supervision_and_the_later_files_start_are_options():
+    own = layers(prototxt.train_net(experiments.find("voc12_attention3_esupv_own")))
+    assert list(own["loss_res075"].bottom) == ["fc8_voc12_res075", "label_shrink_res075"]
+    assert list(own["loss_res05"].bottom) == ["fc8_voc12_res05", "label_shrink_res05"]
     zero = layers(prototxt.train_net(experiments.find("voc12_coco_attention3_esupv_zeroattention")))
     for name in ("att_conv1", "att_fc"):
         assert not zero[name].convolution_param.HasField("weight_filler")
         assert [p.lr_mult for p in zero[name].param] == [1, 2]
-    usual = layers(prototxt.train_net(experiments.find("voc")))
-    assert usual["att_conv1"].convolution_param.weight_filler.type == "msra"
-    assert [p.lr_mult for p in usual["att_fc"].param] == [10, 20]
 
 
 def test_what_the_data_layer_reads():
@@ -50,7 +46,8 @@ def test_what_the_data_layer_reads():
 
     assert '"source": "list/trainval_aug.txt"' in param_str("voc12_attention3_esupv_trainval_aug")
     assert '"source": "list/train_aug.txt"' in param_str("voc")
-    assert '"scale_range": [0.6, 1.4]' in param_str("voc12_coco_attention3_esupv_plus_trainval_aug")
+    assert '"scales": [0.6, 0.8, 1.0, 1.2, 1.4]' in param_str("voc12_coco_attention3_esupv_plus_trainval_aug")
+    assert '"scale_range": [0.6, 1.4]' in param_str("voc12_coco_attention3_esupv_plusuniform")
     assert "scale" not in param_str("voc")
     assert '"classes": 81' in param_str("coco")
     assert prototxt.solver(experiments.find("voc12_attention3_esupv_trainval_aug")).max_iter == 8000
@@ -101,6 +98,7 @@ def test_every_net_loads_at_full_width_and_size(name):
         257: {"": 33, "_res075": 25, "_res05": 17},
         321: {"": 41, "_res075": 31, "_res05": 21, "_res025": 11},
         513: {"": 65, "_res075": 49, "_res05": 33, "_res025": 17},
+        641: {"": 81, "_res075": 61, "_res05": 41},
     }
     for message, phase, size in (
         (with_inputs(prototxt.train_net(row), 1, row.crop_size), caffe.TRAIN, row.crop_size),

@@ -98,6 +98,7 @@ def test_coco_whole_then_its_subset_then_whole_again(tmp_path, tool):
 
 def test_the_subset_is_drawn_by_a_rule_that_anyone_can_follow():
     """`printf 0:4 | sha256sum` begins with 48, of 0:3 with 76, 0:2 with 93, 0:0 with ac, 0:1 with ef."""
+    assert coco.choose([74, 9, 1000, 25], 3) == [9, 25, 74]  # the authors': the lowest
     assert [coco.choose(range(5), count, 0) for count in (1, 2, 3, 4)] == [[4], [3, 4], [2, 3, 4], [0, 2, 3, 4]]
     assert coco.choose(range(1000), 100, 0) != coco.choose(range(1000), 100, 1)
 

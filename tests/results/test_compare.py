@@ -85,7 +85,7 @@ def test_a_cell_in_words_has_no_difference(tmp_path):
         ({"crf": True}, 0),
         ({"although_seen": True}, 0),
         ({"images": 1448}, 0),
-        ({"experiment": "voc12_attention3_esupv_finest"}, 0),
+        ({"experiment": "voc12_attention3_esupv_own"}, 0),
         ({"experiment": "voc12_attention3_esupv_trainval_aug"}, 0),  # of test
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from attscale import experiments
 from attscale.errors import DataError, UserError
+from attscale.options import from_values
 from attscale.results import evaluations
 from attscale.results.evaluations import Evaluation
 from attscale.scoring.evaluate import Tally
@@ -48,6 +49,17 @@ def test_what_is_written_is_read(made, tmp_path):
         assert f"\n{line}\n" in table
 
 
+def test_a_class_that_does_not_occur_counts_as_zero_where_the_authors_average():
+    """Four classes, of which one is nowhere: a mean of 60 % over three is one of 45 % over four."""
+    values = evaluation(iou={"a": 0.5, "b": 0.6, "c": 0.7, "d": None}, mean_iou=0.6, matrix=None)
+    one = from_values(Evaluation, values)
+    assert one.mean_iou_of_all_classes == pytest.approx(0.45)
+    assert "absent classes as 0   45.00" in one.text
+    everywhere = from_values(Evaluation, values | {"iou": {"a": 0.5, "b": 0.7}})
+    assert everywhere.mean_iou_of_all_classes == everywhere.mean_iou
+    assert "absent" not in everywhere.text
+
+
 def test_what_a_terminal_shows(made):
     assert made.text.splitlines() == [
         "background            60.00",
@@ -63,6 +75,7 @@ def test_what_a_terminal_shows(made):
         "background alone      11.67",  # 7 of 15 pixels, of four classes
         "scale 1      alone    52.50",
         "scale 0.75   alone   100.00",
+        "absent classes as 0   42.00   as the authors average",  # four fifths of 52.50
         "pixel accuracy        73.33",
         "mean accuracy         61.43",
         "mean IOU              52.50   shapes_attention3_esupv, 3 images",

@@ -120,7 +120,8 @@ def test_finished_rows_of_other_options_are_refused(home, options, words):
 
 def job_of(name, root, step="train", crf=False, **changes):
     """By the sweep's own plan, with data in /d unless changed."""
-    job = plan.training_of(experiments.find(name), {"data": "/d"}, str(root), "/weights", crf=crf)
+    names = [row.name for row in plan.rows_of([name])]
+    job = plan.training_of(experiments.find(name), names, {"data": "/d"}, str(root), "/weights", crf=crf)
     return dataclasses.replace(job, step=step, run=dataclasses.replace(job.run, **changes))
 
 
@@ -153,9 +154,9 @@ def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
 
 def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
     """VOC's test set has no ground truth here. Were it open, the row would want weights that are not there."""
-    name = "voc12_largefov_trainval_aug"
+    name = "voc12_coco_attention3_esupv_onestep_trainval_aug"
     data, root = tmp_path / "data/VOC2012", tmp_path / "runs/sweep"
-    weights = str(tmp_path / "weights/vgg16_20M.caffemodel")
+    weights = str(tmp_path / "weights/vgg16_20M_coco.caffemodel")
     job = job_of(name, root, "evaluate", crf=True, data=str(data.parent), weights=weights)
     (data / "list").mkdir(parents=True)
     (data / "list/test.txt").write_text("/JPEGImages/a.jpg\n/JPEGImages/b.jpg\n")
@@ -317,8 +318,9 @@ def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
 
 def test_rows_of_a_table():
     names = [row.name for row in plan.rows_of(["3"])]
-    assert len(names) == 14  # baseline, MSc, and 2 scale sets x 3 merges x 2
-    assert names.index("voc12_largefov") < names.index("voc12_msc_largefov")  # which starts from it
+    assert len(names) == 15  # baseline, MSc and what it starts from, and 2 scale sets x 3 merges x 2
+    assert [row.name for row in plan.rows_of(["2"])] == ["voc10_part_attention3_esupv"]  # part by part
+    assert names.index("voc12_largefov_pool5a") < names.index("voc12_msc_largefov")  # which starts from it
     assert [row.name for row in plan.rows_of(["shapes", "shapes"])] == ["shapes_attention3_esupv"]
     with pytest.raises(ExperimentError, match="no experiment stands for a cell of table 9"):
         plan.rows_of(["9"])
@@ -328,7 +330,7 @@ def test_rows_of_a_table():
 
 def test_where_experiments_start_from(tmp_path):
     row = experiments.find("voc12_largefov")
-    train = plan.training_of(row, {"data": "/d"}, "/r", tmp_path)
+    train = plan.training_of(row, [row.name], {"data": "/d"}, "/r", tmp_path)
     assert train.run.weights == str(tmp_path / "vgg16_20M.caffemodel")
     with pytest.raises(UserError, match=r"vgg16_20M\.caffemodel: no such file, from which voc12_largefov starts"):
         plan.stages_of(train, 1)
@@ -337,8 +339,32 @@ def test_where_experiments_start_from(tmp_path):
     assert first == [train]
     assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
     assert last == [dataclasses.replace(train, step="evaluate")]
-    second = plan.training_of(experiments.find("voc12_msc_largefov"), {"data": "/d"}, "/r", tmp_path)
-    assert second.run.weights == "/r/voc12_largefov/final.caffemodel"
+    assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov_pool5a/final.caffemodel"
+
+
+def test_a_sweep_runs_what_an_experiment_starts_from():
+    """Typed from the release's script (training #2), and from tables 4 and 5, whose nets start from MS-COCO."""
+    chains = {
+        "voc12_attention3_esupv_trainval_aug": ["voc12_attention3_esupv", "voc12_attention3_esupv_trainval_aug"],
+        "voc12_msc_largefov_trainval_aug": [
+            *("voc12_largefov_pool5a", "voc12_msc_largefov", "voc12_msc_largefov_trainval_aug"),
+        ],
+        "voc12_coco_max3": ["voc12_coco_max3"],
+    }
+    for name, chain in chains.items():
+        assert [row.name for row in plan.rows_of([name])] == chain
+    released = "voc12_coco_attention3_esupv_zeroattention_plus"
+    chain = ["coco_voc_attention3_esupv", released, f"{released}_trainval_aug"]
+    rows = plan.rows_of([f"{released}_trainval_aug"], coco_stage=True)
+    assert [row.name for row in rows] == chain
+    jobs = [plan.training_of(row, chain, {"data": "/d"}, "/r", "/w") for row in rows]
+    assert [job.after for job in jobs] == [None, *chain[:2]]
+    assert jobs[0].run.weights == "/w/vgg16_20M.caffemodel"
+    assert jobs[1].run.weights == "/r/coco_voc_attention3_esupv/final.caffemodel"
+    with pytest.raises(
+        UserError, match=r"coco\.caffemodel: no such file, .*--coco-stage trains coco_voc_largefov in its"
+    ):
+        plan.stages_of(job_of("voc12_coco_max3", "/r"), 1)
 
 
 class Recorded:
@@ -353,15 +379,15 @@ class Recorded:
 
 
 def test_a_second_step_waits_for_the_first_experiments_training():
-    names = ["voc12_largefov_nopool5a", "voc12_largefov", "voc12_msc_largefov"]
+    names = ["voc12_largefov", "voc12_largefov_pool5a", "voc12_msc_largefov"]
     client = Recorded()
     plan.submit(client, [[[job_of(name, "/r")], [job_of(name, "/r", "evaluate")]] for name in names])
     assert client.after == {
-        "train voc12_largefov_nopool5a": (),
-        "evaluate voc12_largefov_nopool5a": ("train voc12_largefov_nopool5a",),
         "train voc12_largefov": (),
         "evaluate voc12_largefov": ("train voc12_largefov",),
-        "train voc12_msc_largefov": ("train voc12_largefov",),
+        "train voc12_largefov_pool5a": (),
+        "evaluate voc12_largefov_pool5a": ("train voc12_largefov_pool5a",),
+        "train voc12_msc_largefov": ("train voc12_largefov_pool5a",),
         "evaluate voc12_msc_largefov": ("train voc12_msc_largefov",),
     }
 

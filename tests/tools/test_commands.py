@@ -138,7 +138,7 @@ def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_pat
         solver = dataclasses.replace(row.solver, max_iter=1, batch_size=1, iter_size=1)
         return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=33, solver=solver)
 
-    first = train_row(narrow("voc12_largefov_nopool5a"), tmp_path / "first", mini)
+    first = train_row(narrow("voc12_largefov"), tmp_path / "first", mini)
     second = narrow("voc12_msc_largefov")
     final = train_row(second, tmp_path / "second", mini, weights=str(first))
     assert names(final) > names(first)

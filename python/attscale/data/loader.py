@@ -55,11 +55,15 @@ class LoaderOptions:
 
 
 def slot_arrays(buffer, options):
-    """The batches in the shared memory `buffer`: data (slots, N, 3, crop, crop), label, both uint8."""
+    """The batches in the shared memory `buffer`, all slots at once.
+
+    inside (slots, N, 3) int32, what is not padding; data (slots, N, 3, crop, crop) and label, both uint8.
+    """
     slots, n, crop = 2 * options.workers, options.batch_size, options.crop_size
-    data_shape, label_shape = (slots, n, 3, crop, crop), (slots, n, crop, crop)
-    data = np.ndarray(data_shape, np.uint8, buffer)
-    return data, np.ndarray(label_shape, np.uint8, buffer, offset=data.nbytes)
+    inside = np.ndarray((slots, n, 3), np.int32, buffer)
+    data = np.ndarray((slots, n, 3, crop, crop), np.uint8, buffer, offset=inside.nbytes)
+    label = np.ndarray((slots, n, crop, crop), np.uint8, buffer, offset=inside.nbytes + data.nbytes)
+    return data, label, inside
 
 
 def positions(batch, options):
@@ -78,8 +82,8 @@ def batch_files(batch, options):
 
 
 def buffer_size(options):
-    """Bytes of shared memory: two batches a worker, four bytes a pixel (data, label)."""
-    return 2 * options.workers * options.batch_size * options.crop_size**2 * 4
+    """Bytes of shared memory: two batches a worker, four bytes a pixel (data, label), three numbers a sample."""
+    return 2 * options.workers * options.batch_size * (4 * options.crop_size**2 + 3 * np.int32().nbytes)
 
 
 class BatchLoader:
@@ -95,7 +99,7 @@ class BatchLoader:
         handle = os.memfd_create("attscale-batches")  # gone with the last process that holds it, even after SIGKILL
         try:
             os.ftruncate(handle, buffer_size(options))
-            self._data, self._label = slot_arrays(mmap.mmap(handle, 0), options)
+            self._data, self._label, self._inside = slot_arrays(mmap.mmap(handle, 0), options)
             self._workers = [_start_worker(handle, options) for _ in range(options.workers)]
         finally:
             os.close(handle)
@@ -120,7 +124,7 @@ class BatchLoader:
             self.close()
             raise DataError(error)
         slot = batch % len(self._data)
-        transforms.subtract_mean(self._data[slot], self.options.mean, data)
+        transforms.subtract_mean(self._data[slot], self._inside[slot], self.options.mean, data)
         label[...] = self._label[slot]
         self._next += 1
         self._ask(batch + len(self._data))

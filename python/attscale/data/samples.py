@@ -18,10 +18,13 @@ def load_pair(image_path, label_path, classes):
 
 
 def load_sample(pair, rng, options, data_out, label_out):
-    """Loads and augments one pair into data_out (3, crop, crop) and label_out (crop, crop), uint8, mean included."""
+    """Loads and augments one pair into data_out (3, crop, crop) and label_out (crop, crop), uint8, mean included.
+
+    Returns what is not padding, as `transforms.cut` does.
+    """
     image, label = load_pair(*pair, options.classes)
     factor = transforms.draw_scale(rng, options.scales, options.scale_range)
     image, label = transforms.scaled(image, factor), transforms.scaled_label(label, factor)
     top, left = transforms.draw_crop(rng, *label.shape, options.crop_size)
     mirror = options.mirror and bool(rng.integers(2))
-    transforms.cut(image, label, top, left, mirror, options.mean, data_out, label_out)
+    return transforms.cut(image, label, top, left, mirror, data_out, label_out)

@@ -1,6 +1,8 @@
 """Augmentation in the order and with the meaning of the fork's ImageSegData layer.
 
 [random scale] -> pad bottom and right to the crop (image = mean, label = 255) -> random crop -> mirror -> minus mean.
+The forks pad with the exact mean, after the image has become floating point, so what is padded is exactly 0 in the end
+(docs/release.md, Data layer). Here it is set to 0 once the mean has been subtracted.
 """
 
 import cv2
@@ -42,11 +44,11 @@ def draw_crop(rng, height, width, crop):
     return rng.integers(max(height - crop, 0) + 1), rng.integers(max(width - crop, 0) + 1)
 
 
-def cut(image, label, top, left, mirror, mean, data_out, label_out):
-    """Writes the padded, cropped and mirrored sample into the outputs; the mean is still to be subtracted.
+def cut(image, label, top, left, mirror, data_out, label_out):
+    """Writes the cropped and mirrored sample into the outputs, and 255 into the label where it is padded.
 
-    image (H, W, 3), label (H, W), data_out (3, crop, crop) and label_out (crop, crop), all uint8. Padding is the mean
-    rounded to whole grey levels, as in the fork, where it is a colour of the image.
+    image (H, W, 3), label (H, W), data_out (3, crop, crop) and label_out (crop, crop), all uint8. Returns what is not
+    padding, for `subtract_mean`: (height, first column, column behind the last).
     """
     crop = label_out.shape[0]
     image, label = image[top : top + crop, left : left + crop], label[top : top + crop, left : left + crop]
@@ -56,13 +58,20 @@ def cut(image, label, top, left, mirror, mean, data_out, label_out):
         image, label = cv2.flip(image, 1), cv2.flip(label, 1)
         columns = slice(crop - width, crop)
     if (height, width) != (crop, crop):
-        data_out[...] = np.rint(mean).astype(np.uint8)[:, None, None]
         label_out[...] = IGNORE
     for channel, out in enumerate(data_out):
         out[:height, columns] = cv2.extractChannel(image, channel)
     label_out[:height, columns] = label
+    return height, columns.start, columns.stop
 
 
-def subtract_mean(data, mean, out):
-    """data (N, 3, H, W) uint8 less the BGR `mean`, into `out`, float32 of that shape."""
+def subtract_mean(data, inside, mean, out):
+    """data (N, 3, H, W) uint8 less the BGR `mean`, into `out`, float32 of that shape; 0 where a sample is padded.
+
+    inside: (N, 3) whole numbers, what `cut` returned for each sample.
+    """
     np.subtract(data, np.array(mean, np.float32)[:, None, None], out=out)
+    for sample, (height, first, behind) in zip(out, inside, strict=True):
+        sample[:, height:] = 0
+        sample[:, :height, :first] = 0
+        sample[:, :height, behind:] = 0

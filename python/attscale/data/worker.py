@@ -24,7 +24,7 @@ def main(argv):
     processes.settle()
     options = decode(LoaderOptions, text)
     with mmap.mmap(int(handle), 0) as buffer:
-        data, label = slot_arrays(buffer, options)
+        data, label, inside = slot_arrays(buffer, options)
         pairs = read_list(options.root, options.source)
         for line in sys.stdin:
             batch = int(line)
@@ -33,12 +33,12 @@ def main(argv):
                 for i, position in enumerate(positions(batch, options)):
                     index = order.sample(position, n=len(pairs), seed=options.seed, shuffle=options.shuffle)
                     rng = order.generator(position, seed=options.seed)
-                    load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
+                    inside[slot, i] = load_sample(pairs[index], rng, options, data[slot, i], label[slot, i])
                 error = None
             except UserError as problem:
                 error = str(problem)
             print(json.dumps({"error": error}), flush=True)
-        del data, label  # they point into the buffer, which could not be closed otherwise
+        del data, label, inside  # they point into the buffer, which could not be closed otherwise
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ PARAMETERS = {
     "MSc-COCO-LargeFOV": _of(4, 59, 5),
     "VOC attention + COCO": _of(4, 49, 5),
     "Person-Part attention": _of(4, 19, 3),
+    "Person-Part max": _of(4, 15, 3),
+    "Person-Part average": _of(5, 11, 5),
     "Person-Part baseline": _of(4, 21, 3),
 }
 
@@ -54,12 +56,11 @@ PARAMETERS = {
 def model_of(row):
     """The model of PARAMETERS whose parameters a row takes.
 
-    The release has them for its test-set entries and Person-Part. Nets with several scales take those of the
-    attention net of their data set, VOC's where there is none of their own (from ImageNet, MS-COCO, `shapes`), and
-    so do single-scale nets those of LargeFOV.
+    The release has them for its test-set entries, the authors' copy for Person-Part. On other sets nets with several
+    scales take those of VOC's attention net, and single-scale nets those of LargeFOV.
     """
     if row.dataset == "voc10_part":
-        return "Person-Part attention" if row.merge else "Person-Part baseline"
+        return f"Person-Part {row.merge or 'baseline'}"
     if row.merge:
         return "VOC attention + COCO"
     return ("MSc-" if row.msc else "") + ("COCO-" if row.pretraining == "coco" else "") + "LargeFOV"

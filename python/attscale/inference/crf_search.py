@@ -17,8 +17,11 @@ from attscale.inference.crf import apply, check_fit
 from attscale.processes import in_processes
 from attscale.scoring import metrics
 
-#: The coarse grid of the search: around everything that the release found.
-COARSE = {"bi_w": (3, 4, 5), "bi_xy": (20, 50, 80, 110), "bi_rgb": (3, 5, 8)}
+#: Coarse grids of the search: around everything that the release found; and DeepLab's own (docs/release.md, Dense CRF).
+GRIDS = {
+    "released": {"bi_w": (3, 4, 5), "bi_xy": (20, 50, 80, 110), "bi_rgb": (3, 5, 8)},
+    "deeplab": {"bi_w": range(5, 11), "bi_xy": range(50, 101, 10), "bi_rgb": range(3, 11)},
+}
 #: Steps of the fine one, around the best of the coarse one.
 FINE = {"bi_w": (-0.5, 0, 0.5), "bi_xy": (-15, 0, 15), "bi_rgb": (-1, 0, 1)}
 
@@ -31,14 +34,15 @@ def draw(row, data_root, split, score_folder, count, seed):
     return [(image, scores.name(score_folder, image), label) for image, label in chosen]
 
 
-def search(row, samples, start, *, processes=None, progress=iter):
+def search(row, samples, start, *, grid="released", processes=None, progress=iter):
     """Cross-validates bi_w, bi_xy and bi_rgb, coarse to fine, with pos_w, pos_xy and iterations of `start`.
 
-    samples: as `draw` gives. Returns (CrfOptions, mean IOU) of all settings tried, best first; ties in the order of
-    trying. The release did so on 100 random val images (docs/release.md, Dense CRF).
+    samples: as `draw` gives; grid: of GRIDS. Returns (CrfOptions, mean IOU) of all settings tried, best first; ties
+    in the order of trying. The release did so on 100 random val images (docs/release.md, Dense CRF).
     """
     classes = len(datasets.find(row.dataset).classes)
-    coarse = [dict(zip(COARSE, values, strict=True)) for values in itertools.product(*COARSE.values())]
+    names = GRIDS[grid]
+    coarse = [dict(zip(names, values, strict=True)) for values in itertools.product(*names.values())]
     tried = _score(samples, classes, [dataclasses.replace(start, **values) for values in coarse], processes, progress)
     best = tried[0][0]
     fine = [

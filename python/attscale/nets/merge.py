@@ -5,6 +5,9 @@ from caffe import params as P
 
 from attscale.nets.blocks import python_layer
 
+# Of att_conv1: the authors' own (docs/release.md, The authors' working copy), and one that suits any width.
+_FILLERS = {"gaussian": {"type": "gaussian", "std": 0.005}, "msra": {"type": "msra"}}
+
 
 def attention_model(branch, features, options, *, dropout, lr_mult):
     """The attention scores (N, S, H', W'), before the softmax: 3x3 with 512 filters, then 1x1 (section 3.2).
@@ -20,7 +23,7 @@ def attention_model(branch, features, options, *, dropout, lr_mult):
     if options.layers == 1:
         kernel_size = options.kernel_size
     else:
-        first = None if zero else {"type": options.filler}
+        first = None if zero else _FILLERS[options.filler]
         top = branch.conv(
             "att_conv1", top, options.filters, kernel_size=options.kernel_size, lr_mult=lr_mult, filler=first
         )

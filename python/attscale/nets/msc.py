@@ -15,7 +15,7 @@ BRANCHES = (
     ("data", 8, 1, _SMALL, _USUAL),
     ("pool1", 4, 2, _SMALL, _USUAL),
     ("pool2", 2, 4, _SMALL, _USUAL),
-    ("pool3", 1, 8, _SMALL, {"type": "constant", "value": 0}),  # the release gives it none, which is zero
+    ("pool3", 1, 8, _SMALL, _USUAL),  # authors' copy; DeepLab's release has none, which is zero
     ("pool4", 1, 8, _POOL4, _USUAL),
 )
 

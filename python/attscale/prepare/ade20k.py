@@ -41,7 +41,7 @@ def prepare(ledger, folder):
         ids = sorted(path.stem for path in ledger.files("files") if path.parent == images)
         pairs = [(f"images/{half}/{image}.jpg", f"annotations/{half}/{image}.png") for image in ids]
         ledger.demand(archive, [root / label for _, label in pairs], "files")
-        result.append(ListFile(name, (list_text(pairs),)))
+        result.append(ListFile(name, list_text(pairs)))
     return result
 
 

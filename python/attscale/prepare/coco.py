@@ -37,14 +37,14 @@ TO_VOC = {
 }
 
 
-def prepare(ledger, folder, *, full=False, seed=0):
+def prepare(ledger, folder, *, full=False, seed=None):
     """Makes the paper's subsets of 10,000 and 1500 images in the ledger's root, less the lists: returned as ListFiles.
 
-    `full` takes all images of train2014 and val2014 as well, labelled in COCO's and in VOC's classes. Raises
-    DataError for archives that are missing or damaged; running again goes on.
+    `full` takes all images of train2014 and val2014 as well, labelled in COCO's and in VOC's classes; seed: of a random
+    choice instead of the authors'. Raises DataError for archives that are missing or damaged; running again goes on.
     """
     annotations, *images = archives.locate(ARCHIVES, folder)
-    result, record = [], {"seed": seed, "rule": choose.__doc__.split("\n")[0], "lists": {}}
+    result, record = [], {"seed": seed, "lists": {}}
     for name, half, archive in zip(("train10k", "val1500"), ("train", "val"), images, strict=True):
         index = _Index.read(annotations, half)
         wanted = {name: choose(index.files, datasets.find("coco").size_of(name), seed)}
@@ -56,19 +56,22 @@ def prepare(ledger, folder, *, full=False, seed=0):
         for split, chosen in wanted.items():
             text = index.list_text(chosen)
             record["lists"][split] = {"images": len(chosen), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-            result.append(ListFile(split, (text,)))
+            result.append(ListFile(split, text))
         if full:
             with_voc = [image for image in wanted[half] if index.has_voc(image)]
-            result.append(ListFile(f"{half}_voc", (index.list_text(with_voc, "SegmentationVOC"),)))
+            result.append(ListFile(f"{half}_voc", index.list_text(with_voc, "SegmentationVOC")))
     write_text(ledger.root / "list/subset.json", json.dumps(record, indent=1) + "\n")
     return result
 
 
-def choose(ids, count, seed):
-    """The `count` ids with the least sha256 of "<seed>:<id>", sorted: anyone, with any version of anything, gets them.
+def choose(ids, count, seed=None):
+    """The `count` lowest ids, as the authors' lists have them (docs/release.md, The authors' working copy).
 
-    The paper: "We randomly select 10K images from the training set and 1,500 images from the validation set".
+    The paper says "We randomly select 10K images from the training set and 1,500 images from the validation set". With
+    a `seed` those with the least sha256 of "<seed>:<id>": anyone, with any version of anything, gets the same.
     """
+    if seed is None:
+        return sorted(ids)[:count]
     return sorted(sorted(ids, key=lambda i: hashlib.sha256(f"{seed}:{i}".encode()).digest())[:count])
 
 

@@ -11,10 +11,10 @@ from attscale.files import write_text
 
 @dataclasses.dataclass(frozen=True)
 class ListFile:
-    """A list to write: what its text may be, the likeliest first, and how the sha256 of the release's begins."""
+    """A list to write, and how the sha256 of the release's begins, if it has that list."""
 
     name: str
-    texts: tuple[str, ...]
+    text: str
     sha256: str = ""
 
     @property
@@ -25,11 +25,11 @@ class ListFile:
     @property
     def images(self):
         """How many it names."""
-        return self.texts[0].count("\n")
+        return self.text.count("\n")
 
     def pairs(self, root):
         """The paths of its images and label maps; none of a list that has images only."""
-        lines = [line.split() for line in self.texts[0].splitlines()]
+        lines = [line.split() for line in self.text.splitlines()]
         return [tuple(root / part.lstrip("/") for part in line) for line in lines if len(line) == 2]
 
     def check_count(self, expected):
@@ -41,17 +41,11 @@ class ListFile:
             )
 
     def write(self, root, say):
-        """Writes the text that has the release's checksum.
-
-        The release's lists can be told by their checksums only. Where none fits, the first is written, and `say` gets a
-        line: the members are right in number, but the release's order or form was another.
-        """
-        digests = [hashlib.sha256(text.encode()).hexdigest() for text in self.texts]
-        fitting = [text for text, digest in zip(self.texts, digests, strict=True) if digest.startswith(self.sha256)]
-        path = Path(root, self.path)
-        if not fitting:
-            say(f"{path}: sha256 begins {digests[0][:16]}, the release's {self.sha256}: members, order or form differ")
-        write_text(path, (fitting or self.texts)[0])
+        """Writes the list below `root`; `say` gets a line where it is not the release's, by the checksum."""
+        path, digest = Path(root, self.path), hashlib.sha256(self.text.encode()).hexdigest()
+        if not digest.startswith(self.sha256):
+            say(f"{path}: sha256 begins {digest[:16]}, the release's {self.sha256}: members, order or form differ")
+        write_text(path, self.text)
 
 
 def pairs_text(ids, labels):

@@ -27,10 +27,10 @@ ARCHIVES = (
     Archive("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", optional=True),
 )
 LABELS = "pascal_person_part_gt"  # as in the authors' archive
-#: PASCAL-Part's names to those of the six (docs/release.md, Protocol).
+#: PASCAL-Part's names to those of the six (authors' my_part2ind.m; docs/release.md, Protocol).
 MERGED = {
-    "head": ("head", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
-    "torso": ("torso", "neck"),
+    "head": ("head", "neck", "leye", "reye", "lear", "rear", "lebrow", "rebrow", "nose", "mouth", "hair"),
+    "torso": ("torso",),
     "upper arms": ("luarm", "ruarm"),
     "lower arms": ("llarm", "rlarm", "lhand", "rhand"),
     "upper legs": ("luleg", "ruleg"),
@@ -65,7 +65,7 @@ def prepare(ledger, folder):
     for ids in members.values():
         ledger.demand(voc, [root / f"JPEGImages/{image}.jpg" for image in ids], "voc")
         ledger.demand(authors or part, [root / LABELS / f"{image}.png" for image in ids], "labels")
-    return [ListFile(name, (listfiles.pairs_text(ids, LABELS),)) for name, ids in members.items()]
+    return [ListFile(name, listfiles.pairs_text(ids, LABELS)) for name, ids in members.items()]
 
 
 def _from_authors(ledger, archive):
@@ -115,15 +115,16 @@ def _part_label(member):
 def merge(name, data):
     """The six parts of all persons in a PASCAL-Part file, (H, W) uint8; None where no person has a part.
 
-    Persons and parts are drawn in the file's order, so where masks overlap the later one wins. Raises DataError.
+    Objects and their parts are drawn in the file's order, so where masks overlap the later one wins; the parts of
+    others than persons as background (PASCAL-Part's mat2map, which the authors call). Raises DataError.
     """
-    label = None
+    label, persons = None, False
     with reading(name, DataError):
-        for person in matlab.items(matlab.load(data, "anno").objects):
-            if getattr(person, "class") != "person":
-                continue
-            for part in matlab.items(person.parts):
+        for thing in matlab.items(matlab.load(data, "anno").objects):
+            person = getattr(thing, "class") == "person"
+            for part in matlab.items(thing.parts):
                 mask = matlab.mask(part.mask)
                 label = np.zeros_like(mask) if label is None else label
-                label[mask != 0] = _CLASS[part.part_name]
-    return label
+                label[mask != 0] = _CLASS[part.part_name] if person else 0
+                persons = persons or person
+    return label if persons else None

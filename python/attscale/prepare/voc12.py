@@ -64,15 +64,13 @@ def prepare(ledger, folder):
         _unpack_voc(ledger, "test images", test, ledger.files("voc"))
         members["test"] = _ids(ledger, "test images", test, lists / "Segmentation/test.txt")
         ledger.demand(test, _paths(root, "JPEGImages", members["test"], ".jpg"), "voc", "test images")
-    return [ListFile(name, tuple(_texts(name, ids, members)), SHA256.get(name, "")) for name, ids in members.items()]
+    return [ListFile(name, _text(name, ids), SHA256.get(name, "")) for name, ids in members.items()]
 
 
-def _texts(name, ids, members):
+def _text(name, ids):
     if name == "test":  # nobody but the server has its label maps
-        yield "".join(f"/JPEGImages/{member}.jpg\n" for member in ids)
-    yield listfiles.pairs_text(ids, LABELS)
-    if name == "trainval_aug":
-        yield listfiles.pairs_text([*members["train_aug"], *members["val"]], LABELS)
+        return "".join(f"/JPEGImages/{member}.jpg\n" for member in ids)
+    return listfiles.pairs_text(ids, LABELS)
 
 
 def _unpack_voc(ledger, step, archive, others=()):

@@ -17,10 +17,6 @@ LEGEND = (
 
 #: Each of the papers' cells to the experiment that stands for it; cells of other people's methods are not in it.
 EXPERIMENT_OF = {cell: row for row in experiments.EXPERIMENTS.values() for cell in row.cells}
-#: Table 2 is table 1's best model, part by part.
-EXPERIMENT_OF |= dict.fromkeys(
-    (*paper.PARTS.values(), paper.PARTS_AVERAGE), EXPERIMENT_OF[paper.PERSON_PART.cell(3, "attention", True)]
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,10 +111,10 @@ def _stands_beside(cell, evaluation):
 
 
 def _measured(evaluation, measure):
-    """The share that one of the papers' measures names; None where it was not measured."""
+    """The share that one of the papers' measures names, averaged as they did; None where it was not measured."""
     if measure.startswith("IOU of "):
         return evaluation.iou.get(measure.removeprefix("IOU of "))
-    return {"mean IOU": evaluation.mean_iou, "pixel accuracy": evaluation.pixel_accuracy}[measure]
+    return {"mean IOU": evaluation.mean_iou_of_all_classes, "pixel accuracy": evaluation.pixel_accuracy}[measure]
 
 
 def markdown(compared):

@@ -76,6 +76,12 @@ class Evaluation:
         """Its row of `attscale.experiments`. Raises ExperimentError where there is none of that name."""
         return experiments.find(self.experiment)
 
+    @property
+    def mean_iou_of_all_classes(self):
+        """As the authors average: a class that occurs neither in truth nor in prediction counts as 0, not as absent."""
+        occur = sum(iou is not None for iou in self.iou.values())
+        return self.mean_iou * occur / len(self.iou)
+
     def write(self, folder):
         """Writes evaluation.md and evaluation.json into `folder`, that one last: a run that has it is scored."""
         write_text(Path(folder, TABLES), self.markdown)
@@ -109,6 +115,8 @@ class Evaluation:
             lines.append(f"{low:6} to {high:<6}  {count:7}  " + "".join(f"{weight:<12.3f}" for weight in weights))
         lines += ["", f"background alone     {per_cent(self.mean_iou_of_all_background):>6}"]
         lines += [f"scale {s:<6} alone   {per_cent(iou):>6}" for s, iou in self.mean_iou_of_branches.items()]
+        if None in self.iou.values():
+            lines.append(f"absent classes as 0  {per_cent(self.mean_iou_of_all_classes):>6}   as the authors average")
         for key in ("pixel_accuracy", "mean_accuracy", "mean_iou"):
             lines.append(f"{SCORES[key]:20} {per_cent(getattr(self, key)):>6}")
         return "\n".join(lines) + f"   {self.experiment}, {self.images} images"

@@ -22,10 +22,11 @@ _RETRIES = 2
 _SETTLE = 60  # seconds until a file that a worker has written is seen here: network file systems take their time
 
 
-def rows_of(names):
+def rows_of(names, coco_stage=False):
     """The experiments that `names` name, by their names or by a table's number for all that stand for its cells.
 
-    One that starts from another's weights (MSc's second step) brings that one with it, before it.
+    One that starts from another's weights, a second step, brings that one with it, before it; with `coco_stage` those
+    that start from MS-COCO bring the experiment that pretrains on it.
     """
     chosen = {}
     for name in names:
@@ -36,22 +37,27 @@ def rows_of(names):
         else:
             rows = [experiments.find(name)]
         for row in rows:
-            if row.initial_row:
-                chosen[row.initial_row] = experiments.find(row.initial_row)
-            chosen[row.name] = row
+            chain = [row]  # the experiment, what it starts from, what that one starts from, ...
+            while first := chain[-1].initial_row or (chain[-1].stage if coco_stage else None):
+                chain.append(experiments.find(first))
+            for needed in reversed(chain):
+                chosen.setdefault(needed.name, needed)
     return list(chosen.values())
 
 
-def training_of(row, shared, root, weights_folder, **job):
-    """The Job that trains `row`; shared: options that all runs of the sweep have in common; job: fields of the Job."""
-    weights = None
-    if row.initial_row:
-        weights = os.path.join(root, row.initial_row, runs.FINAL)
+def training_of(row, names, shared, root, weights_folder, **job):
+    """The Job that trains `row` in a sweep of the experiments `names`, after the one of them that it starts from.
+
+    shared: options that all runs of the sweep have in common; job: fields of the Job.
+    """
+    weights, first = None, next((name for name in (row.initial_row, row.stage) if name in names), None)
+    if first:
+        weights = os.path.join(root, first, runs.FINAL)
     elif row.initial_weights:
         weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
     of_row = {name: getattr(row.solver, name) for name in ("max_iter", "batch_size", "iter_size")}
     run = runs.RunOptions(experiment=row.name, weights=weights, **(of_row | shared))
-    return Job(step="train", root=root, run=run, **job)
+    return Job(step="train", root=root, run=run, after=first, **job)
 
 
 def stages_of(training, shards):
@@ -60,8 +66,9 @@ def stages_of(training, shards):
     Raises UserError where the weights are missing that it starts from.
     """
     row, weights = experiments.find(training.name), training.run.weights
-    if weights and not row.initial_row and not os.path.exists(weights):
-        raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py)")
+    if weights and not training.after and not os.path.exists(weights):
+        stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
+        raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py{stage})")
     stages = [[training]]
     for step in ("predict", *([CRF] if training.crf else [])):
         stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
@@ -84,12 +91,12 @@ def submit(client, plans):
     trained, scored = {}, {}
     for stages in plans:
         name = stages[0][0].name
-        first = trained.get(experiments.find(name).initial_row)
-        before = [first] if first is not None else []
+        first = trained.get(stages[0][0].after)  # none where it was finished by an earlier sweep
+        after = [first] if first is not None else []
         for stage in stages:
-            before = [_submit(client, job, *before) for job in stage]
-            trained.setdefault(name, before[0])
-        scored[name] = before[0]
+            after = [_submit(client, job, *after) for job in stage]
+            trained.setdefault(name, after[0])
+        scored[name] = after[0]
     return scored
 
 

@@ -28,6 +28,7 @@ class Job:
     step: str  # one of STEPS
     root: str
     run: runs.RunOptions
+    after: str | None = None  # the experiment of the same sweep that it starts from
     shard: int = 0  # of `shards` parts of the images to predict, or to put through the CRF
     shards: int = 1
     crf: bool = False  # the experiment is also scored after the CRF, and so score maps are kept
