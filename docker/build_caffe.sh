@@ -237,11 +237,14 @@ done
 # --- CUDA's companions --------------------------------------------------------------------------------------------
 
 # cuDNN and NCCL for CUDA 11, from the wheels that NVIDIA publishes: headers and libraries, unpacked and no more.
+# Requirement and sha256 of its wheel for x86_64 Linux, and where to -> the folders of the wheel.
 wheel() {
-  local requirement=$1 target=$2
+  local requirement=$1 digest=$2 target=$3
   mkdir -p "$target"
   say "fetching $requirement"
-  "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$target" "$requirement" >>"$log" 2>&1 ||
+  echo "$requirement --hash=sha256:$digest" >"$target/requirement"
+  "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+    --dest "$target" --requirement "$target/requirement" >>"$log" 2>&1 ||
     { tail -n 3 "$log" >&2; die "$requirement cannot be fetched: name folders of your own with CUDNN_ROOT and NCCL_ROOT"; }
   unzip -q "$target"/*.whl -d "$target"
   rm "$target"/*.whl
@@ -250,8 +253,14 @@ cudnn_root=${CUDNN_ROOT:-}
 nccl_root=${NCCL_ROOT:-}
 if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
   rm -rf "$work/wheels"
-  [ -n "$cudnn_root" ] || { wheel nvidia-cudnn-cu11==8.9.6.50 "$work/wheels/cudnn"; cudnn_root=$work/wheels/cudnn/nvidia/cudnn; }
-  [ -n "$nccl_root" ] || { wheel nvidia-nccl-cu11==2.21.5 "$work/wheels/nccl"; nccl_root=$work/wheels/nccl/nvidia/nccl; }
+  if [ -z "$cudnn_root" ]; then
+    wheel nvidia-cudnn-cu11==8.9.6.50 319a8f7ca3d65139f1b69998595c7076ae0e4271a325e5dfde50a3ca31f55584 "$work/wheels/cudnn"
+    cudnn_root=$work/wheels/cudnn/nvidia/cudnn
+  fi
+  if [ -z "$nccl_root" ]; then
+    wheel nvidia-nccl-cu11==2.21.5 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29 "$work/wheels/nccl"
+    nccl_root=$work/wheels/nccl/nvidia/nccl
+  fi
 fi
 
 # --- build --------------------------------------------------------------------------------------------------------

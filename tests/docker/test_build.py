@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -279,6 +280,32 @@ def test_the_libraries_of_other_folders_are_in_the_build(workshop, toolkit, fold
     assert f"-DNCCL_LIBRARIES={nccl}/{folder}/libnccl.so.2.99" in workshop.options()
     copied = {path.name for path in (workshop.prefix / "lib").iterdir() if not path.name.startswith("libcaffe")}
     assert copied == {"libcudnn.so.9", "libcudnn_ops.so.9", "libcudnn_adv.so.9", "libnccl.so.2"}
+
+
+@pytest.mark.parametrize(
+    ("requirement", "tag"),
+    [("nvidia-cudnn-cu11==8.9.6.50", "manylinux1_x86_64"), ("nvidia-nccl-cu11==2.21.5", "manylinux2014_x86_64")],
+)
+def test_a_wheel_that_is_not_nvidias_is_refused(workshop, requirement, tag):
+    """Of the right name and version, but of another sha256, in the only folder where pip may look."""
+    name, version = requirement.split("==")
+    wheels, cudnn = workshop.folder / "wheels", workshop.folder / "cudnn"
+    path = wheels / f"{name.replace('-', '_')}-{version}-py3-none-{tag}.whl"
+    wheels.mkdir()
+    with zipfile.ZipFile(path, "w") as wheel:
+        info = f"{name.replace('-', '_')}-{version}.dist-info"
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-{tag}\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
+    if "nccl" in name:  # the other is there
+        write(cudnn / "include/cudnn.h", "")
+        shared_library(cudnn / "lib/libcudnn.so.8", "libcudnn.so.8")
+        settings["CUDNN_ROOT"] = str(cudnn)
+    done = workshop.build(CAFFE_SRC=str(workshop.source()), DEVICE="cuda", **settings)
+    assert done.returncode == 1
+    assert f"{requirement} cannot be fetched" in done.stderr.splitlines()[-1]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in done.stderr  # pip says which it got
 
 
 def test_a_build_that_fails_leaves_nothing(workshop):
