@@ -65,3 +65,30 @@ def test_the_place_is_named_where_it_is_ours(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert " at python/attscale/options.py:" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_lead_nowhere(closed, tmp_path):
+    """`<&-`, `2>&-`: files that are opened and children do not take their places, and what is said is said nowhere."""
+    code = (
+        "import subprocess, sys; from attscale import cli, progress\n"
+        "def main(argv):\n"
+        "    assert open('out', 'w').fileno() > 2\n"
+        "    subprocess.run(['true'], check=True, capture_output=True)\n"
+        "    list(progress.Bar([1])), print(sys.stdin.read()), print('x', file=sys.stderr)\n"
+        "    raise SystemExit(7)\n"
+        "cli.run(main)"
+    )
+    closing = " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(["sh", "-c", f'"$@" {closing}', "sh", sys.executable, "-c", code], cwd=tmp_path, input=b"")
+    assert done.returncode == 7
+
+
+@pytest.mark.parametrize("arguments", [["shapes", "--weights", ""], ["shapes", "--data="], ["shapes", "--out", ""]])
+def test_an_empty_value_is_not_an_absent_one(arguments, tmp_path):
+    """`--weights "$W"` where W is not set trained from scratch."""
+    command = [sys.executable, REPO / "tools/train.py", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"argument {arguments[1].rstrip('=')}: an empty name; a variable that is not set?" in done.stderr
+    assert not list(tmp_path.iterdir())

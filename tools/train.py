@@ -18,9 +18,9 @@ def main(argv):
     parser = cli.parser(__doc__, "python tools/train.py voc --weights weights/vgg16_20M.caffemodel")
     cli.add_net_arguments(parser, weights_required=False, name_required=False)
     parser.add_argument(
-        "--resume", metavar="RUN", help="continue the run in this folder, from its newest good snapshot"
+        "--resume", metavar="RUN", type=cli.path, help="continue the run in this folder, from its newest good snapshot"
     )
-    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/NAME/TIME)")
+    parser.add_argument("--out", metavar="DIR", type=cli.path, help="run folder (default: runs/NAME/TIME)")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: the experiment's)")
     parser.add_argument("--batch-size", metavar="N", type=cli.positive, help="images in memory at once, on each GPU")
     parser.add_argument("--iter-size", metavar="N", type=cli.positive, help="batches per iteration")

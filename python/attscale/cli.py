@@ -24,6 +24,7 @@ def run(main):
     its arguments have been parsed.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors and worse; GLOG_minloglevel=0 shows all
+    _open_streams()
     try:
         main(sys.argv[1:])
         print(end="", flush=True)  # a pipe that nobody reads is noticed here, not while Python shuts down
@@ -38,6 +39,20 @@ def run(main):
         if os.environ.get(DEBUG):
             traceback.print_exc()
         sys.exit(f"error: {described(error)}")
+
+
+def _open_streams():
+    """Has standard streams that are closed (`<&-`, a daemon's) lead nowhere.
+
+    Else the next file that is opened takes the place of one, is read or written as that, and closed as that.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115, until the process ends
 
 
 def described(error):
@@ -87,8 +102,12 @@ def add_net_arguments(arguments, *, weights_required, name_required=True):
     arguments.add_argument(
         "name", metavar="NAME", **often, help="experiment or data set (python tools/make_net.py --list)"
     )
-    arguments.add_argument("--weights", metavar="FILE", required=weights_required, help="caffemodel to start from")
-    arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    arguments.add_argument(
+        "--weights", metavar="FILE", type=path, required=weights_required, help="caffemodel to start from"
+    )
+    arguments.add_argument(
+        "--data", metavar="DIR", type=path, default="data", help="folder of the data sets (default: data)"
+    )
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
 
 
@@ -117,6 +136,13 @@ def seed(text):
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text}, expected at least 0")
     return value
+
+
+def path(text):
+    """The path of a file or folder, for argparse: whoever gives an empty one meant a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; a variable that is not set?")
+    return text
 
 
 def positive(text):

@@ -1,6 +1,8 @@
 """The errors that a user can cause, each one line that names the file, the value and what was expected."""
 
 import contextlib
+import os
+import stat
 
 
 class UserError(Exception):
@@ -32,9 +34,10 @@ def reading(path, kind=UserError):
     """Has whatever a library raises over the file `path` end as one line of `kind` that names it.
 
     So no reader needs a list of what its libraries may raise. UserErrors, which are complete, and want of memory, which
-    is not the file's fault, pass as they are.
+    is not the file's fault, pass as they are. A FIFO or a device, which may never end, is refused before it is read.
     """
     try:
+        _refuse_endless(path, kind)
         yield
     except (UserError, MemoryError):
         raise
@@ -46,6 +49,15 @@ def reading(path, kind=UserError):
         raise kind(f"{path}: not readable: there is no {error}") from error
     except Exception as error:
         raise kind(f"{path}: not readable: {one_line(error)}") from error
+
+
+def _refuse_endless(path, kind):
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # not there, or the words for a member of an archive
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise kind(f"{path}: is no regular file, but a pipe or a device")
 
 
 def one_line(error):

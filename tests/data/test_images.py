@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attscale.data.images import read_image
+from attscale.data.images import decode_image, decode_label, read_image
 from attscale.errors import DataError
+from helpers.archives import palette_png, saved
 
 KINDS = {
     "baseline": {},
@@ -124,3 +125,42 @@ def test_damage_is_heard_where_the_standard_error_is_closed(tmp_path):
     shape, said = done.stdout.splitlines()
     assert shape == "(375, 500, 3)"
     assert said.startswith("bad.jpg: a damaged JPEG")
+
+
+LABEL = np.random.default_rng(0).choice(np.array([0, 1, 2, 15, 255], np.uint8), (9, 11))
+
+
+def read_or_none(decode, data):
+    try:
+        return decode(data, "a.png")
+    except DataError:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("decode", "data"),
+    [
+        (decode_label, palette_png(LABEL)),
+        (decode_label, saved(Image.fromarray(LABEL))),
+        (decode_image, saved(Image.fromarray(LABEL))),
+        (decode_image, palette_png(LABEL)),
+    ],
+    ids=["palette", "grey", "image", "image with a palette"],
+)
+def test_no_flipped_bit_of_a_png_makes_other_pixels(decode, data, capfd):
+    """Pillow decodes past a PNG's checksums: one bit of the compressed data, and what follows are other classes."""
+    whole = decode(data, "a.png")
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        got = read_or_none(decode, bytes(flipped))
+        assert got is None or np.array_equal(got, whole), bit
+
+
+def test_an_image_of_absurd_size_is_refused_in_one_line(capfd):
+    size = (1 << 20).to_bytes(4, "little")
+    data = bytearray(cv2.imencode(".bmp", np.zeros((2, 2, 3), np.uint8))[1].tobytes())
+    data[18:26] = size + size
+    with pytest.raises(DataError, match=r"^a\.bmp: not ") as refused:
+        decode_image(bytes(data), "a.bmp")
+    assert "\n" not in str(refused.value)

@@ -1,5 +1,7 @@
 """Ways to spoil the miniature set `mini`: each damages the pair 3 and returns a pattern of what is to be said."""
 
+import os
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -10,6 +12,20 @@ from attscale.data.images import write_label
 def spoil_missing(root):
     (root / "JPEGImages/3.jpg").unlink()
     return "3.jpg: no such file"
+
+
+def spoil_pipe(root):
+    """A FIFO that nobody writes to, which would be waited for for ever."""
+    (root / "JPEGImages/3.jpg").unlink()
+    os.mkfifo(root / "JPEGImages/3.jpg")
+    return "3.jpg: is no regular file"
+
+
+def spoil_device(root):
+    """One that never ends."""
+    (root / "SegmentationClass/3.png").unlink()
+    (root / "SegmentationClass/3.png").symlink_to("/dev/zero")
+    return "3.png: is no regular file"
 
 
 def spoil_image(root):
@@ -63,7 +79,7 @@ def spoil_colour(root):
 def spoil_truncated_label(root):
     path = root / "SegmentationClass/3.png"
     path.write_bytes(path.read_bytes()[:-60])
-    return "3.png: cannot be read"
+    return "3.png: a damaged PNG: its chunk b'IDAT' is cut"
 
 
 def spoil_label_format(root):
@@ -74,6 +90,8 @@ def spoil_label_format(root):
 
 SPOILERS = [
     spoil_missing,
+    spoil_pipe,
+    spoil_device,
     spoil_image,
     spoil_empty_image,
     spoil_cut_image,

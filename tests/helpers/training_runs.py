@@ -8,6 +8,9 @@ import sys
 import time
 from fractions import Fraction
 
+import pytest
+import threadpoolctl
+
 from attscale import experiments
 from attscale.training import journal, loop, runs
 from attscale.weights import caffemodel
@@ -65,6 +68,19 @@ def taken(run):
     return sorted(path.name for path in (run / runs.SNAPSHOTS).glob("iter_*"))
 
 
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A file system of `size` bytes in the new folder `folder`. Skips the test where none can be mounted."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 def processes_of(folder, module="attscale.training.trainer"):
     """Those of the module, trainers if not said otherwise, whose command line names the folder: a run's, a set's."""
     found = []
@@ -97,5 +113,6 @@ def narrow(**changes):
 
 
 def train_row(row, folder, mini, **options):
-    """Trains the row in this process; what it returns."""
-    return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))
+    """Trains the row in this process, on one core, which is what suits narrow nets; returns the final weights' path."""
+    with threadpoolctl.threadpool_limits(1):
+        return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))

@@ -141,6 +141,18 @@ def test_what_cannot_be_predicted(arguments, said, untrained, tool, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate", "visualize"])
+def test_weights_that_overflow_are_an_error(command, untrained, tool, tmp_path):
+    """Every map was class 0, and the exit 0."""
+    net = of(untrained, "shapes").net
+    for layer in ("fc6", "fc7"):  # 1e38 is held, 1e60 is not
+        net.params[layer][0].data[...] *= np.float32(1e30)
+    net.save(str(tmp_path / "w.caffemodel"))
+    done = tool(command, "shapes", "--weights", "w.caffemodel", "--data", untrained / "data", "--out", "o.png")
+    one_line_error(done, ".jpg: the weights of w.caffemodel give scores that are not finite")
+    assert not (tmp_path / "o.png").exists()
+
+
 def test_weight_maps_of_a_single_scale(untrained, tool, tmp_path):
     weights = ("--weights", untrained / "shapes_largefov.caffemodel", "--data", untrained / "data")
     done = tool("predict", "shapes_largefov", *weights, "--weight-maps")

@@ -9,7 +9,7 @@ import pytest
 
 from attscale import experiments, prototxt
 from attscale.data.transforms import MEAN
-from attscale.errors import UserError
+from attscale.errors import UserError, WeightsError
 from attscale.inference.predictor import Predictor, averaged_scores
 from attscale.weights import caffemodel
 from conftest import input_layer
@@ -172,3 +172,19 @@ def test_which_scale_won_under_max_pooling(untrained):
     single = of(untrained, "shapes_largefov")
     single.forward(picture(40, 50))
     assert single.weight_maps() is None
+
+
+@pytest.mark.parametrize("net", ["shapes", "shapes_max3_esupv", "shapes_average3_esupv", "shapes_largefov"])
+@pytest.mark.parametrize(("layer", "factor"), [("conv1_1", 1e38), ("fc7", 1e38), ("conv5_3", np.nan), ("fc8", -np.inf)])
+def test_an_activation_that_overflows_is_an_error(net, layer, factor, untrained):
+    """Of NaN, argmax makes class 0. The image and the weights are named; in training, that it is those."""
+    predictor = of(untrained, net)
+    params = predictor.net.params
+    (name,) = [own for own in params if own == layer or (layer == "fc8" and own in ("fc8_shapes", "fc8"))]
+    params[name][0].data[...] *= np.float32(factor)
+    said = rf"^a\.jpg: the weights of .*{net}\.caffemodel give scores that are not finite: an activation overflowed$"
+    with pytest.raises(WeightsError, match=said):
+        predictor.forward(picture(20, 30), names=["a.jpg"])
+    shared = Predictor(predictor.row, share_with=predictor.net)
+    with pytest.raises(WeightsError, match=r"^a\.jpg, b\.jpg: the weights in training give scores"):
+        shared.forward(picture(20, 30), picture(9, 9), names=["a.jpg", "b.jpg"])

@@ -24,8 +24,8 @@ def cut(size):
         (lambda path: path.unlink(), "no such file"),
         (lambda path: np.savez(path, scores=np.array([{}], object)), "not readable: "),  # would have to be unpickled
         (lambda path: np.savez(path, other=np.zeros(3)), "not readable: "),
-        (lambda path: scores.write(path, np.full((1, 2, 2), np.nan)), "holds values that are not finite"),
-        (lambda path: scores.write(path, np.full((1, 2, 2), -np.inf)), "holds values that are not finite"),
+        (lambda path: np.savez(path, scores=np.full((1, 2, 2), np.nan)), "holds values that are not finite"),
+        (lambda path: np.savez(path, scores=np.full((1, 2, 2), -np.inf)), "holds values that are not finite"),
     ],
 )
 def test_what_is_no_score_map(spoil, said, tmp_path):
@@ -34,3 +34,10 @@ def test_what_is_no_score_map(spoil, said, tmp_path):
     spoil(path)
     with pytest.raises(DataError, match=rf"a\.npz: {said}"):
         scores.read(path)
+
+
+@pytest.mark.parametrize("value", [7e4, -1e20, np.inf, np.nan])
+def test_scores_beyond_float16_are_not_written(value, tmp_path):
+    with pytest.raises(DataError, match=r"a\.npz: a score map holds at most 65504"):
+        scores.write(tmp_path / "a.npz", np.array([[[0, value]]]))
+    assert not list(tmp_path.iterdir())

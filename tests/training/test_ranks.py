@@ -20,12 +20,13 @@ from helpers.training_runs import narrow, wait_for
 @pytest.mark.parametrize(
     ("name", "gpus", "batch", "iters", "expected"),
     [
-        ("voc", 0, None, None, (10, 3)),
-        ("voc", 1, None, None, (10, 3)),
-        ("voc", 3, None, None, (10, 1)),
-        ("voc", 2, 5, None, (5, 3)),
-        ("voc", 1, 30, None, (30, 3)),  # a batch size alone changes the images an iteration
-        ("voc", 2, 8, 1, (8, 1)),
+        ("voc12_largefov", 0, None, None, (10, 3)),
+        ("voc12_largefov", 1, None, None, (10, 3)),
+        ("voc12_largefov", 3, None, None, (10, 1)),
+        ("voc12_largefov", 2, 5, None, (5, 3)),
+        ("voc12_largefov", 1, 30, None, (30, 3)),  # a batch size alone changes the images an iteration
+        ("voc12_largefov", 2, 8, 1, (8, 1)),
+        ("voc", 2, None, None, (3, 5)),  # ten batches of 3
     ],
 )
 def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected):
@@ -35,7 +36,7 @@ def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected
 
 def test_thirty_images_that_do_not_divide():
     with pytest.raises(UserError, match="30 images an iteration are no multiple of 4 GPUs times batches of 10"):
-        runs.split_batch(experiments.find("voc"), 4, None, None)
+        runs.split_batch(experiments.find("voc12_largefov"), 4, None, None)
 
 
 _READ = """

@@ -10,7 +10,7 @@ import pytest
 
 from attscale.training import journal, runs, snapshots
 from conftest import REPO, one_line_error
-from helpers.training_runs import assert_same_losses, assert_same_weights, taken, train
+from helpers.training_runs import assert_same_losses, assert_same_weights, small_disk, taken, train
 
 
 def cut_weights(path):
@@ -103,15 +103,8 @@ def test_bad_snapshots_push_out_no_good_one(tmp_path):
 
 def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
     """A file system of 4 MiB: room for what is there, not for another snapshot."""
-    small = half.parent / "small"
-    small.mkdir()
     size = sum(path.stat().st_size for path in half.rglob("*") if path.is_file())
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size + 500_000}", "tmpfs", small], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(half.parent / "small", size + 500_000) as small:
         shutil.copytree(half, small / "run")
         shutil.rmtree(small / "run" / runs.SNAPSHOTS / "iter_00000022")
         shutil.copy(half / runs.SNAPSHOTS / "iter_00000022" / snapshots.WEIGHTS, small / "in the way")
@@ -122,8 +115,6 @@ def test_a_disk_without_room_is_said_and_earlier_snapshots_stay(half, home):
         shutil.rmtree(small / "run" / runs.SNAPSHOTS / "iter_00000018")
         shutil.rmtree(small / "run/tensorboard")
         shutil.copytree(small / "run", half.parent / "moved")  # a run can be moved, too
-    finally:
-        subprocess.run(["umount", small], check=True)
     done = train(half.parent, "--resume", "moved")
     assert done.returncode == 0, done.stderr
     assert_same_weights(half.parent / "moved", home / "whole")

@@ -19,7 +19,7 @@ from attscale.errors import RunError
 from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
-from helpers.training_runs import narrow, start, taken, train, train_row, wait_for
+from helpers.training_runs import narrow, small_disk, start, taken, train, train_row, wait_for
 
 
 def always_full(path):
@@ -43,12 +43,7 @@ def test_a_file_that_cannot_be_written_is_named(name, spoil, half):
 
 def test_a_full_disk_while_training_is_one_line(home, tmp_path):
     """A tmpfs of 20 MB that is filled up while a run without snapshots is under way: the log is what fails."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", disk], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small tmpfs: {mounted.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path / "disk", 20 << 20) as disk:
         process = start(home, "--out", disk / "r", "--max-iter", "100000", "--snapshot-interval", "90000")
         wait_for(lambda: len(journal.read(disk / "r")) >= 1)
         with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
@@ -61,8 +56,15 @@ def test_a_full_disk_while_training_is_one_line(home, tmp_path):
         (disk / "filler").unlink()
         assert journal.read(disk / "r")[0]["iteration"] == 20
         assert (disk / "r" / runs.RECORD).exists()
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_final_weights_without_room_are_not_begun(mini, tmp_path):
+    """Caffe itself would not notice that the end of the file is missing."""
+    with (
+        small_disk(tmp_path / "disk", 1 << 20) as disk,
+        pytest.raises(RunError, match=r"/r: no room for weights of 1 MiB"),
+    ):
+        train_row(narrow(max_iter=1), disk / "r", mini)
 
 
 def vouch_for(file):

@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import zlib
 from pathlib import Path
 
 import cv2
@@ -33,9 +34,12 @@ def read_image(path, *, oriented=False):
 
 def decode_image(data, path, *, oriented=False):
     """As `read_image`, from the bytes of the file `path`."""
+    if data[: len(_PNG)] == _PNG:
+        _check_chunks(data, path)
     pixels = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_COLOR | (0 if oriented else cv2.IMREAD_IGNORE_ORIENTATION)
-    image, said = _overhear(lambda: cv2.imdecode(pixels, flags)) if data else (None, b"")
+    with reading(path, DataError):  # cv2.error, of an image of absurd size, say
+        image, said = _overhear(lambda: cv2.imdecode(pixels, flags)) if data else (None, b"")
     if image is None:
         raise DataError(f"{path}: not a readable image ({len(data)} bytes)")
     if damage := [line for line in said.splitlines() if line.startswith(_DAMAGED)]:
@@ -43,6 +47,20 @@ def decode_image(data, path, *, oriented=False):
     if said:
         os.write(_STDERR, said)
     return image
+
+
+def _check_chunks(data, path):
+    """Raises DataError unless a PNG's chunks are whole, by their checksums, to its end.
+
+    Pillow decodes past them, and what is wrong with one bit may be the class of every pixel that follows.
+    """
+    place, kind = len(_PNG), b""
+    while kind != b"IEND":
+        end = place + 12 + int.from_bytes(data[place : place + 4])  # length, kind, content, checksum
+        kind, checksum = data[place + 4 : place + 8], data[end - 4 : end]
+        if end > len(data) or zlib.crc32(data[place + 4 : end - 4]) != int.from_bytes(checksum):
+            raise DataError(f"{path}: a damaged PNG: its chunk {kind!r} is cut, or not what its checksum says")
+        place = end
 
 
 def _overhear(action):
@@ -98,13 +116,15 @@ def decode_label(data, path):
             f"{'colour' if colour not in (_GREY, _PALETTE) else f'grey with {depth} bits'} "
             "(was a palette PNG read as colour and saved again?)"
         )
-    if colour == _GREY:  # OpenCV is the faster of the two, but makes colours of a palette
-        label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if label is None:
-            raise DataError(f"{path}: not a readable PNG")
-        return label
-    with reading(path, DataError), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        return np.asarray(image, np.uint8)
+    _check_chunks(data, path)
+    with reading(path, DataError):
+        if colour == _GREY:  # OpenCV is the faster of the two, but makes colours of a palette
+            label = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            if label is None:
+                raise DataError(f"{path}: not a readable PNG")
+            return label
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return np.asarray(image, np.uint8)
 
 
 def check_label(label, path, classes):

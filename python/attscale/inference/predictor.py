@@ -4,7 +4,7 @@ import numpy as np
 
 from attscale import prototxt
 from attscale.data import transforms
-from attscale.errors import UserError
+from attscale.errors import UserError, WeightsError
 from attscale.machine import limits
 from attscale.nets import geometry
 from attscale.ops.interp import interp
@@ -21,6 +21,7 @@ class Predictor:
         """A Caffemodel's weights, or those of a training net of the same row, whose every step is then seen here."""
         self.row = row
         self.net = prototxt.load(prototxt.deploy_net(row))
+        self._weights = f"the weights of {weights.path}" if share_with is None else "the weights in training"
         if share_with is not None:
             self.net.share_with(share_with)
         else:
@@ -35,12 +36,13 @@ class Predictor:
         """Runs the net on images (H, W, 3) uint8 BGR: less the mean, zero-padded bottom and right (release protocol).
 
         Height and width are each padded to the row's test size, or to the next 32k + 1 for the highest or widest
-        image. Raises UserError for images that are too large for Caffe, with their `names`, where they are given.
+        image. Raises UserError, with the images' `names` where they are given, for images that are too large for Caffe,
+        and WeightsError for weights that make no finite number of them.
         """
         sides = np.max([image.shape[:2] for image in images], axis=0)
         shape = (len(images), 3, *(max(self.row.test_size, -(-(int(n) - 1) // 32) * 32 + 1) for n in sides))
         if self.net.blobs["data"].data.shape != shape:
-            self._check(shape, images, names)
+            self._check_size(shape, images, names)
             self.net.blobs["data"].reshape(*shape)
             self.net.reshape()
         data = self.net.blobs["data"].data
@@ -49,9 +51,19 @@ class Predictor:
             height, width = image.shape[:2]
             blob[:, :height, :width] = image.transpose(2, 0, 1) - np.float32(transforms.MEAN)[:, None, None]
         self.sizes = [image.shape[:2] for image in images]
-        self.net.forward()
+        with np.errstate(all="ignore"):  # an overflow in our layers is told once, below
+            self.net.forward()
+        self._check_finite(names)
 
-    def _check(self, shape, images, names):
+    def _check_finite(self, names):
+        """Raises WeightsError where an activation overflowed: argmax would make class 0 of it, without a word."""
+        merged = {geometry.output_name(self.row), "attention"} & set(self.net.blobs)
+        blobs = [*(self.net.blobs[name] for name in merged), *(blob for _, blob in self._branch_blobs())]
+        if not all(np.isfinite(blob.data).all() for blob in blobs):
+            image = ", ".join(map(str, names)) or "image"
+            raise WeightsError(f"{image}: {self._weights} give scores that are not finite: an activation overflowed")
+
+    def _check_size(self, shape, images, names):
         """Raises UserError where the net would be too large: Caffe would end the process."""
         if words := limits.excess(self.row, shape[0], *shape[2:]):
             said = " and ".join(f"{image.shape[1]}x{image.shape[0]}" for image in images)
@@ -97,11 +109,15 @@ class Predictor:
         winner = np.argmax(own, axis=0)
         return (winner == np.arange(count)[:, None, None]).astype(np.float32)
 
-    def _branch_scores(self, number):
+    def _branch_blobs(self):
+        """(scale, blob of its own score map, at the finest one's size)."""
         for scale in self.row.scales:
             name = geometry.scores_name(self.row, scale)
-            blob = self.net.blobs[name if scale == geometry.FINEST else f"{name}_interp"].data
-            yield scale, self._upsample(blob, number)
+            yield scale, self.net.blobs[name if scale == geometry.FINEST else f"{name}_interp"]
+
+    def _branch_scores(self, number):
+        for scale, blob in self._branch_blobs():
+            yield scale, self._upsample(blob.data, number)
 
     def _upsample(self, blob, number):
         height, width = blob.shape[2:]

@@ -13,7 +13,12 @@ SUFFIX = ".npz"
 
 
 def write(path, scores):
-    """Writes (classes, H, W) scores, or (S, H, W) weights, as float16, whole or not at all."""
+    """Writes (classes, H, W) scores, or (S, H, W) weights, as float16, whole or not at all.
+
+    Raises DataError for scores that float16 cannot hold (65504 is its largest).
+    """
+    if not (largest := np.abs(scores).max()) <= np.finfo(np.float16).max:  # nor NaN
+        raise DataError(f"{path}: a score map holds at most 65504 (float16), the net gives {largest:g}")
 
     def save(temporary):
         with open(temporary, "wb") as file:

@@ -66,7 +66,7 @@ def reserve(run, size):
         path.unlink(missing_ok=True)
 
 
-def newest_good(run, net, say=print):
+def newest_good(run, net, say):
     """The newest snapshot of the run that is whole and of this net; None where there is none.
 
     One that is not is named to `say`, with what is wrong, and the one before it is tried.
@@ -106,13 +106,14 @@ def _path(run, iteration):
 def _check(path, net):
     with reading(path / RECORD, RunError):
         record = json.loads((path / RECORD).read_text())
-        of, iteration, sums, kept = (record[name] for name in ("net", "iteration", "sha256", "kept"))
+        of, iteration, kept = record["net"], record["iteration"], record["kept"]
+        sums = {name: record["sha256"][name] for name in (WEIGHTS, STATE)}
     if of != net:
         raise RunError(f"{path}: the snapshot of another net")
-    for name in (WEIGHTS, STATE):
+    for name, recorded in sums.items():
         with reading(path / name, RunError):
             digest = _sha256(path / name)
-        if digest != sums[name]:
+        if digest != recorded:
             raise RunError(f"{path / name}: damaged or cut short, its checksum is not the recorded one")
     return Snapshot(path, iteration, kept)
 

@@ -59,7 +59,7 @@ class Picture:
 def find(folders=()):
     """The Runs in and below `folders` (default: `runs`). Raises UserError for what is broken, file and key."""
     found = dict(evaluations.find(folders))
-    at = {*found, *(path.parent for path in evaluations.files(folders, journal.LOG))}
+    at = {*found, *(path.parent for path in evaluations.files(folders, runs.LOG))}
     at = {folder for folder in at if not (folder.name == _CRF and folder.parent in at)}
     return [
         Run(
@@ -74,7 +74,7 @@ def find(folders=()):
 
 
 def _losses(folder):
-    with reading(folder / journal.LOG):
+    with reading(folder / runs.LOG):
         return tuple((one["iteration"], one["losses"]) for one in journal.read(folder) if "losses" in one)
 
 
