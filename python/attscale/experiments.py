@@ -83,7 +83,7 @@ class Experiment:
     scales: tuple[Fraction, ...] = SCALE_SETS[1]
     merge: str | None = None  # one of MERGES, or None for a single scale
     extra_supervision: bool = False  # a loss at each scale besides the merged one (section 3.3)
-    supervise_at: str = "finest"  # scale 3/4's loss: its scores brought to the finest resolution (both of the author's
+    supervise_at: str = "finest"  # scale 3/4's loss: its scores brought to the finest resolution (all of the authors'
     # files; docs/release.md, The attention net), or at its 'own', with labels shrunk to it (the paper's words)
     msc: bool = False  # DeepLab-MSc-LargeFOV: branches on a frozen trunk, instead of scales
     pretraining: str | None = "imagenet"  # imagenet or coco; None: from scratch
@@ -229,8 +229,8 @@ class Experiment:
         return {"imagenet": "vgg16_20M.caffemodel", "coco": "vgg16_20M_coco.caffemodel"}[self.pretraining]
 
 
-# pool5a is in the released LargeFOV and in MSc, whose trunk is frozen; the authors' own baselines have none
-# (docs/release.md, The authors' working copy).
+# pool5a is in the released LargeFOV and in MSc, whose trunk is frozen, but for MS-COCO's; the authors' own baselines
+# have none (docs/release.md, The authors' working copy).
 _V1 = Trunk(pool5a=True)
 # The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
 _FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
@@ -243,8 +243,8 @@ _RELEASED = Attention(filler="constant", lr_mult=1)
 
 
 def _net(dataset, number, merge, *, solver=Solver(), **options):
-    """A net with several scales; attention over three or more takes its 30 images as 3 x 10 (authors' copy)."""
-    if merge == "attention" and number > 2 and solver.batch_size == 10:
+    """A net with several scales; attention takes its 30 images as 3 x 10 (authors' copy)."""
+    if merge == "attention" and solver.batch_size == 10:
         solver = dataclasses.replace(solver, batch_size=3, iter_size=10)
     return Experiment(dataset=dataset, scales=SCALE_SETS[number], merge=merge, solver=solver, **options)
 
@@ -331,7 +331,7 @@ def _voc_test():
 
 def _coco():
     yield from _grid("coco", _printed(paper.COCO, paper.COCO_PERSON), test_size=_COCO_SIZE)
-    yield from _released("coco", msc=(paper.COCO.msc_cell(),), test_size=_COCO_SIZE)
+    yield Experiment(dataset="coco", msc=True, cells=(paper.COCO.msc_cell(),), test_size=_COCO_SIZE)
 
 
 def _coco_stage():

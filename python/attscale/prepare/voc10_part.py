@@ -113,12 +113,12 @@ def _part_label(member):
 
 
 def merge(name, data):
-    """The six parts of all persons in a PASCAL-Part file, (H, W) uint8; None where no person has a part.
+    """The six parts of all persons in a PASCAL-Part file, (H, W) uint8; None where nothing is seen of any.
 
     Objects and their parts are drawn in the file's order, so where masks overlap the later one wins; the parts of
     others than persons as background (PASCAL-Part's mat2map, which the authors call). Raises DataError.
     """
-    label, persons = None, False
+    label = None
     with reading(name, DataError):
         for thing in matlab.items(matlab.load(data, "anno").objects):
             person = getattr(thing, "class") == "person"
@@ -126,5 +126,4 @@ def merge(name, data):
                 mask = matlab.mask(part.mask)
                 label = np.zeros_like(mask) if label is None else label
                 label[mask != 0] = _CLASS[part.part_name] if person else 0
-                persons = persons or person
-    return label if persons else None
+    return None if label is None or not label.any() else label
