@@ -11,7 +11,7 @@ demo: export OPENBLAS_CORETYPE ?= Haswell
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: demo image test test-all test-docker lint setup caffe prototxt check clean
+.PHONY: demo image test test-all test-docker fuzz soak lint setup caffe prototxt check clean
 
 demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.jsonl
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
@@ -43,6 +43,13 @@ test-all: setup
 
 test-docker: setup
 	$(PYTHON) -m pytest -m docker
+
+# SECONDS=10: so long for each reader, instead of a minute; KILLS=200: so many, instead of 20.
+fuzz: setup
+	$(PYTHON) tests/fuzz/run.py $(if $(SECONDS),--seconds $(SECONDS))
+
+soak: setup
+	$(PYTHON) tests/soak/run.py $(if $(KILLS),--kills $(KILLS))
 
 lint: .venv/done
 	.venv/bin/ruff check .
