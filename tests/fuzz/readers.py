@@ -636,10 +636,10 @@ class CocoInstances(Reader):
 
     @staticmethod
     def _cut(content):
-        """The two real images with the fewest points that have a crowd, under the names of the made ones."""
+        """The real image with the fewest points that has a crowd, under the name of a made one."""
         crowded = {a["image_id"] for a in content["annotations"] if a["iscrowd"]}
         sizes = {i: len(json.dumps([a for a in content["annotations"] if a["image_id"] == i])) for i in crowded}
-        chosen = sorted(crowded, key=sizes.get)[:2]
+        chosen = sorted(crowded, key=sizes.get)[:1]
         images = [image for image in content["images"] if image["id"] in chosen]
         keep = ("segmentation", "area", "iscrowd", "image_id", "category_id", "id")
         return {
