@@ -5,25 +5,32 @@ from attscale import cli
 
 
 def main(argv):
-    parser = cli.parser(__doc__, "python tools/benchmark.py data")
+    parser = cli.parser(__doc__, "python tools/benchmark.py data --rounds 3")
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    data = what.add_parser("data", help="SegData's loader beside cv2.imread on the same files")
+
+    def part(name, words, example):
+        return cli.parser(words, f"python tools/benchmark.py {name}{example}", what.add_parser, name=name, help=words)
+
+    data = part("data", "SegData's loader beside cv2.imread on the same files", " --out runs/bench")
     data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
-    crf = what.add_parser("crf", help="the dense CRF on two processes beside one")
-    gpu = what.add_parser("gpu", help="baseline and attention net on a GPU: time, memory, inference")
+    crf = part("crf", "the dense CRF on two processes beside one", " --rounds 2")
+    gpu = part("gpu", "baseline and attention net on a GPU: time, memory, inference", " --size 321 --batch-size 5")
     gpu.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: to try this command (default: gpu)")
     gpu.add_argument("--size", metavar="N", type=cli.positive, help="of all images (default: 321 and 513)")
     gpu.add_argument("--batch-size", metavar="N", type=cli.positive, default=10, help="images at once (default: 10)")
     gpu.add_argument("--iter-size", metavar="N", type=cli.positive, default=3, help="batches an iteration (default: 3)")
     gpu.add_argument("--iterations", metavar="N", type=cli.positive, default=10, help="timed a round (default: 10)")
+    kept = "also keep it there, for tools/report.py (default: only print it)"
     for command, rounds, run in ((data, 5, data_loading), (crf, 3, crf_scaling), (gpu, 5, nets)):
         command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
-        command.add_argument("--out", metavar="DIR", help="also keep it there, for tools/report.py")
+        command.add_argument("--out", metavar="DIR", help=kept)
         command.set_defaults(run=run)
-    training = what.add_parser("training", help="memory and time besides Caffe's own, on the narrow shapes net")
+    training = part("training", "memory and time besides Caffe's own, on the narrow shapes net", " --iterations 400")
     training.add_argument("--iterations", metavar="N", type=cli.positive, default=2000, help="(default: 2000)")
     training.set_defaults(run=training_costs)
     arguments = parser.parse_args(argv)
+    if arguments.what == "data":
+        cli.check(data, arguments, apart=[("--memory", "--rounds"), ("--memory", "--out")])
     arguments.run(arguments)
 
 
@@ -59,9 +66,9 @@ def training_costs(arguments):
 
 
 def bar(unit):
-    from tqdm import tqdm
+    from attscale.progress import Bar
 
-    return lambda steps: tqdm(steps, unit=unit)
+    return lambda steps: Bar(steps, unit=unit)
 
 
 def tell(measured, arguments, lines=None):

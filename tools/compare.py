@@ -7,7 +7,7 @@ from attscale import cli
 def main(argv):
     parser = cli.parser(__doc__, "python tools/compare.py runs --out comparison.md")
     parser.add_argument("folders", metavar="FOLDER", nargs="*", help="where results are (default: runs)")
-    parser.add_argument("--out", metavar="FILE", help="write it there instead of printing it")
+    parser.add_argument("--out", metavar="FILE", help="write it there (default: print it)")
     arguments = parser.parse_args(argv)
 
     from attscale.files import write_bytes

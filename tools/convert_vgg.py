@@ -7,9 +7,8 @@ from attscale import cli
 def main(argv):
     parser = cli.parser(__doc__, "python tools/convert_vgg.py weights/VGG_ILSVRC_16_layers.caffemodel")
     parser.add_argument("vgg", metavar="FILE", help="caffemodel of the 16-layer VGG net, old format or new")
-    parser.add_argument(
-        "--out", metavar="FILE", default="weights/vgg16_largefov.caffemodel", help="default: %(default)s"
-    )
+    out = "weights/vgg16_largefov.caffemodel"
+    parser.add_argument("--out", metavar="FILE", default=out, help="(default: %(default)s)")
     arguments = parser.parse_args(argv)
 
     from attscale.weights import caffemodel, convert

@@ -11,8 +11,9 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 def main(argv):
     parser = cli.parser(__doc__, "python tools/fetch_weights.py vgg16_20M")
     parser.add_argument("names", metavar="NAME", nargs="*", help="entries of the manifest (default: list them)")
-    parser.add_argument("--manifest", metavar="FILE", default=WEIGHTS / "manifest.toml", help="(default: %(default)s)")
-    parser.add_argument("--out", metavar="DIR", default=WEIGHTS, help="folder of the files (default: %(default)s)")
+    manifest_path, described = WEIGHTS / "manifest.toml", "(default: %(default)s)"
+    parser.add_argument("--manifest", metavar="FILE", default=manifest_path, help=described)
+    parser.add_argument("--out", metavar="DIR", default=WEIGHTS, help=f"folder of the files {described}")
     arguments = parser.parse_args(argv)
 
     from attscale.weights import fetch, manifest

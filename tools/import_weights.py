@@ -11,7 +11,7 @@ def main(argv):
         __doc__, "python tools/import_weights.py train2_iter_8000.caffemodel voc --out weights/w.caffemodel"
     )
     parser.add_argument("released", metavar="FILE", help="the caffemodel to read")
-    parser.add_argument("name", metavar="NAME", help="experiment or data set (python tools/make_net.py --list)")
+    cli.add_name_argument(parser)
     parser.add_argument("--out", metavar="FILE", required=True, help="the caffemodel to write")
     classifier = parser.add_mutually_exclusive_group()
     classifier.add_argument("--rename-classifier", action="store_true", help="take the file's fc8_* for the net's")

@@ -6,9 +6,10 @@ from attscale import cli, experiments
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/inspect_net.py voc --size 513 --draw voc.png")
-    parser.add_argument("name", metavar="NAME", help="experiment or data set (python tools/make_net.py --list)")
+    cli.add_name_argument(parser)
     parser.add_argument("--size", metavar="N", type=cli.positive, help="of the image, 32k + 1 (default: the crop)")
-    parser.add_argument("--draw", metavar="PNG", help="also write Caffe's picture of the training net (needs graphviz)")
+    drawn = "also write Caffe's picture of the training net there (needs graphviz; default: do not)"
+    parser.add_argument("--draw", metavar="PNG", help=drawn)
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name)
 

@@ -14,6 +14,7 @@ def main(argv):
         "--check", action="store_true", help="write nothing; fail if a file differs, is missing or has no experiment"
     )
     arguments = parser.parse_args(argv)
+    cli.check(parser, arguments, apart=[("--list", "--out")])
     rows = [experiments.find(name) for name in arguments.names] or list(experiments.EXPERIMENTS.values())
     if arguments.list:
         width = max(len(row.name) for row in rows)

@@ -3,10 +3,9 @@
 
 from functools import partial
 
-from tqdm import tqdm
-
 from attscale import cli
 from attscale.errors import UserError
+from attscale.progress import Bar
 
 
 def main(argv):
@@ -27,7 +26,7 @@ def main(argv):
     images, expected = lists.read_images(dataset, arguments.data, arguments.split), dataset.size_of(arguments.split)
     if len(images) != expected and not arguments.any_count:
         raise UserError(f"the {arguments.split} list has {len(images)} images, expected {expected} (--any-count)")
-    bar = partial(tqdm, unit="image", desc="checking")
+    bar = partial(Bar, unit="image", desc="checking")
     submission.write(arguments.out, arguments.predictions, images, arguments.competition, arguments.split, bar)
     print(f"{arguments.out}: {len(images)} label maps")
 

@@ -17,26 +17,33 @@ def main(argv):
     parser = cli.parser(__doc__, "python tools/sweep.py 3 --gpus 0,1")
     parser.add_argument("names", metavar="TABLE|NAME", nargs="+", help="the paper's table (1 to 7), or experiments")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--scheduler", metavar="tcp://...", help="a Dask scheduler; its workers need --resources slot=1")
-    where.add_argument("--queue", choices=["slurm", "pbs", "sge"], help="workers as jobs of a batch system")
+    scheduler = "a Dask scheduler, whose workers need --resources slot=1 (default: workers here)"
+    where.add_argument("--scheduler", metavar="tcp://...", help=scheduler)
+    queue = "workers as jobs of a batch system (default: workers here)"
+    where.add_argument("--queue", choices=["slurm", "pbs", "sge"], help=queue)
     where.add_argument("--slurm", dest="queue", action="store_const", const="slurm", help="the same as --queue slurm")
     parser.add_argument("--workers", metavar="N", type=cli.positive, default=1, help="here, or jobs (default: 1)")
-    parser.add_argument("--gpus", metavar="N,N", help="a local worker on each; without it, CPU")
+    parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="a local worker on each (default: CPU)")
     parser.add_argument("--gpu", action="store_true", help="the workers of a scheduler or queue have a GPU each")
     parser.add_argument("--cores", metavar="N", type=cli.positive, default=4, help="of a job (default: 4)")
     parser.add_argument("--memory", metavar="SIZE", default="32GB", help="of a job (default: 32GB)")
-    parser.add_argument("--partition", metavar="NAME", help="queue or partition of the batch system")
+    parser.add_argument("--partition", metavar="NAME", help="of the batch system (default: its own)")
     parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
-    parser.add_argument("--shards", metavar="N", type=cli.positive, default=1, help="parts of a prediction")
+    parser.add_argument(
+        "--shards", metavar="N", type=cli.positive, default=1, help="parts of a prediction (default: 1)"
+    )
     parser.add_argument("--crf", action="store_true", help="also the dense CRF on the scores, scored as well")
     parser.add_argument("--coco-stage", action="store_true", help="pretrain on MS-COCO first, where nets start from it")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
-    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0)
+    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
     arguments = parser.parse_args(argv)
+    here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]
+    needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(("--cores", "--memory", "--partition"), ("--queue",))
+    cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
 
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
     from attscale.sweep import cluster, plan, step
@@ -69,7 +76,7 @@ def processes_of(arguments):
     """How many processes the CRF of one step may take; None where only the worker knows how many cores it has."""
     if arguments.scheduler:
         return None
-    workers = len(arguments.gpus.split(",")) if arguments.gpus else arguments.workers
+    workers = len(arguments.gpus) or arguments.workers
     return arguments.cores if arguments.queue else max(1, len(os.sched_getaffinity(0)) // workers)
 
 
@@ -78,11 +85,16 @@ def make_cluster(arguments):
 
     try:
         if not arguments.queue:
-            return cluster.local(arguments.workers, arguments.gpus.split(",") if arguments.gpus else ())
+            return cluster.local(arguments.workers, arguments.gpus)
         wanted = {"jobs": arguments.workers, "cores": arguments.cores, "memory": arguments.memory}
         return cluster.queue(arguments.queue, name=arguments.partition, gpus=int(arguments.gpu), **wanted)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
+
+
+def gpus(text):
+    """Numbers of GPUs, for argparse."""
+    return tuple(map(cli.seed, text.split(",")))
 
 
 def show(lines):

@@ -4,10 +4,9 @@
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from attscale import cli, experiments
 from attscale.errors import UserError
+from attscale.progress import Bar
 
 
 def main(argv):
@@ -15,27 +14,28 @@ def main(argv):
     cli.add_net_arguments(parser, weights_required=True)
     cli.add_device_arguments(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files (default: the first of the val split)")
-    parser.add_argument("--baseline", metavar="FILE", help="weights of the single-scale net, for a column beside ours")
+    baseline = "weights of the single-scale net, for a column beside ours (default: no column)"
+    parser.add_argument("--baseline", metavar="FILE", help=baseline)
     parser.add_argument("--count", metavar="N", type=cli.positive, default=6, help="how many of val (default: 6)")
     parser.add_argument("--per-sheet", metavar="N", type=cli.positive, default=8, help="images a PNG (default: 8)")
-    parser.add_argument("--video", metavar="FILE", help="a video instead, its weight maps beside it; --out FILE.mp4")
-    parser.add_argument("--out", metavar="PNG", default="attention.png", help="default: attention.png")
+    video = "a video, its weight maps beside it; --out FILE.mp4 (default: images)"
+    parser.add_argument("--video", metavar="FILE", help=video)
+    parser.add_argument("--out", metavar="PNG", default="attention.png", help="(default: attention.png)")
     arguments = parser.parse_intermixed_args(argv)  # NAME --weights W IMAGE...
+    alone = [("--video", name) for name in ("IMAGE", "--baseline", "--count", "--per-sheet")]
+    cli.check(parser, arguments, apart=[*alone, ("IMAGE", "--count")])
     row = experiments.find(arguments.name)
-    if arguments.video and (arguments.images or arguments.baseline):
-        raise UserError("--video goes with neither images nor --baseline")
-
     if arguments.video and Path(arguments.out).suffix.lower() not in (".mp4", ".avi"):
         raise UserError(f"--out {arguments.out}: a video needs a name that ends in .mp4 or .avi")
 
-    from attscale.inference import predictions, visualize
+    from attscale.inference import predictions, sources, visualize
     from attscale.weights import caffemodel
 
     def load(row, path):
         return predictions.load_predictor(row, caffemodel.read(path), cli.gpus_of(arguments), arguments.threads)
 
     if arguments.video:
-        bar = partial(tqdm, unit="frame", desc=row.name)
+        bar = partial(Bar, total=sources.frame_count(arguments.video), unit="frame", desc=row.name)
         count = visualize.video(load(row, arguments.weights), arguments.video, arguments.out, bar)
         print(f"{arguments.out}: {count} frames")
         return

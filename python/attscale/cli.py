@@ -1,6 +1,7 @@
 """What all commands share: errors as one line, quiet Caffe, common arguments."""
 
 import argparse
+import itertools
 import os
 import select
 import sys
@@ -38,7 +39,7 @@ def run(main):
             sys.exit(_SIGPIPE)
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        sys.exit(f"error: {described(error)}")
+        sys.exit(f"error: {' '.join(described(error).splitlines())}")  # the name of a file may hold line breaks
 
 
 def _open_streams():
@@ -78,9 +79,26 @@ def _unread(stream):
     return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
-def parser(doc, example):
-    """An ArgumentParser whose help is the first paragraph of `doc` and an example."""
-    return argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Refuses empty values: whoever gives one meant a variable that is not set, and `--weights ""` is not without."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        for before, value in itertools.pairwise(["", *args]):
+            option, equals, rest = value.partition("=")
+            if not value or (option.startswith("--") and equals and not rest):
+                name = option or before
+                where = f"argument {name}: " if name.startswith("-") else ""
+                self.error(f"{where}an empty name; a variable that is not set?")
+        return super().parse_known_args(args, namespace)
+
+
+def parser(doc, example, make=_Parser, **options):
+    """An ArgumentParser whose help is the first paragraph of `doc` and an example.
+
+    make: what makes it of these and `options`, such as the add_parser of another parser's subparsers.
+    """
+    return make(
+        **options,
         description=doc.strip().split("\n\n")[0],
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -96,25 +114,40 @@ def given(parser, argv):
     return ["NAME" if name == "name" else f"--{name.replace('_', '-')}" for name in given]
 
 
-def add_net_arguments(arguments, *, weights_required, name_required=True):
-    """NAME, --weights, --data and --threads."""
-    often = {} if name_required else {"nargs": "?"}
-    arguments.add_argument(
-        "name", metavar="NAME", **often, help="experiment or data set (python tools/make_net.py --list)"
-    )
-    arguments.add_argument(
-        "--weights", metavar="FILE", type=path, required=weights_required, help="caffemodel to start from"
-    )
-    arguments.add_argument(
-        "--data", metavar="DIR", type=path, default="data", help="folder of the data sets (default: data)"
-    )
+def check(parser, arguments, *, apart=(), needs=None):
+    """Raises UserError where options contradict one another, which are called as the help has them: "--out", "IMAGE".
+
+    apart: sets of which at most one may be given; needs: {option: those of which it needs one}. What has its default's
+    value counts as not given.
+    """
+    dests = {(action.option_strings or [action.metavar])[0]: action for action in parser._actions}
+    values = {name: (getattr(arguments, action.dest, None), action.default) for name, action in dests.items()}
+    given = {name for name, (value, default) in values.items() if value not in (default, None, [])}
+    for group in apart:
+        if len(both := [name for name in group if name in given]) > 1:
+            raise UserError(f"{both[0]} does not go with {both[1]}")
+    for name, others in (needs or {}).items():
+        if name in given and not given & set(others):
+            raise UserError(f"{name} is of use only with {' or '.join(others)}")
+
+
+def add_name_argument(arguments, **options):
+    """NAME."""
+    words = "experiment or data set (python tools/make_net.py --list)"
+    arguments.add_argument("name", metavar="NAME", help=words, **options)
+
+
+def add_net_arguments(arguments, *, weights_required, name_required=True, weights="caffemodel of the net"):
+    """NAME, --weights, --data and --threads; weights: their help."""
+    add_name_argument(arguments, **({} if name_required else {"nargs": "?"}))
+    arguments.add_argument("--weights", metavar="FILE", required=weights_required, help=weights)
+    arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
 
 
 def add_device_arguments(arguments):
     """--device and --gpu, for commands that run a net on one device; `gpus_of` reads them."""
-    device = default_device()
-    arguments.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
+    arguments.add_argument("--device", choices=["cpu", "gpu"], help=f"(default: {default_device()})")
     arguments.add_argument("--gpu", metavar="N", type=seed, help="--device gpu, and which one (default: 0)")
 
 
@@ -124,10 +157,12 @@ def default_device():
 
 
 def gpus_of(arguments):
-    """The GPUs to use, for `attscale.machine.device.choose`: one or none."""
+    """The GPUs to use, for `attscale.machine.device.choose`: one or none. Raises UserError for one on the CPU."""
     if arguments.gpu is not None:
+        if arguments.device == "cpu":
+            raise UserError("--gpu does not go with --device cpu")
         return (arguments.gpu,)
-    return (0,) if arguments.device == "gpu" else ()
+    return (0,) if (arguments.device or default_device()) == "gpu" else ()
 
 
 def seed(text):
@@ -136,13 +171,6 @@ def seed(text):
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text}, expected at least 0")
     return value
-
-
-def path(text):
-    """The path of a file or folder, for argparse: whoever gives an empty one meant a variable that is not set."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name; a variable that is not set?")
-    return text
 
 
 def positive(text):
