@@ -9,36 +9,47 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from attscale import cli, experiments
 from attscale.errors import DataError
+from attscale.progress import Bar
 
-NUMBERS = ("bi_w", "bi_xy", "bi_rgb", "pos_w", "pos_xy")
+#: CrfOptions' numbers, as the help has them.
+NUMBERS = {
+    "bi_w": "weight of the kernel of place and colour (release: 3 to 5; default: the model's)",
+    "bi_xy": "its standard deviation of place, in pixels (release: 11 to 121; default: the model's)",
+    "bi_rgb": "its standard deviation of colour, in grey levels (release: 3 to 10; default: the model's)",
+    "pos_w": "weight of the kernel of place alone (default: the release's 3)",
+    "pos_xy": "its standard deviation, in pixels (default: the release's 3)",
+}
+NEEDS = dict.fromkeys(("--grid", "--samples", "--seed"), ("--search",))
+NEEDS |= dict.fromkeys(("--device", "--gpu", "--threads"), ("--weights",))
 EXAMPLES = 6  # images drawn before and after
 
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/crf.py voc --scores predictions/voc12_attention3_esupv/val/scores")
-    parser.add_argument("name", metavar="NAME", help="experiment or data set (python tools/make_net.py --list)")
+    cli.add_name_argument(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files (default: those of the split)")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--scores", metavar="DIR", help="score maps, <id>.npz")
     source.add_argument("--weights", metavar="FILE", help="predict the score maps first, into predictions/NAME")
     cli.add_device_arguments(parser)
-    parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads of the prediction")
+    parser.add_argument("--threads", metavar="N", type=cli.positive, help="BLAS threads (default: what suits the net)")
     parser.add_argument("--split", help="of the data set (default: its validation set)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--out", metavar="DIR", help="label maps, <id>.png (default: crf beside the scores)")
-    for number in NUMBERS:
-        parser.add_argument(f"--{number.replace('_', '-')}", metavar="N", type=float, help="(default: the release's)")
-    parser.add_argument("--iterations", metavar="N", type=cli.positive, help="(default: 10)")
+    for number, words in NUMBERS.items():
+        parser.add_argument(f"--{number.replace('_', '-')}", metavar="N", type=float, help=words)
+    parser.add_argument("--iterations", metavar="N", type=cli.positive, help="of mean field (default: 10)")
     parser.add_argument("--processes", metavar="N", type=cli.positive, help="(default: one a core)")
     parser.add_argument("--search", action="store_true", help="cross-validate bi_w, bi_xy and bi_rgb, coarse to fine")
     parser.add_argument("--grid", choices=["released", "deeplab"], default="released", help="(default: released)")
     parser.add_argument("--samples", metavar="N", type=cli.positive, default=100, help="images searched (default: 100)")
-    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="which ones")
+    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="which ones (default: 0)")
     arguments = parser.parse_intermixed_args(argv)
+    own = ("IMAGE", "--bi-w", "--bi-xy", "--bi-rgb")  # of val are the images, and these numbers are what is looked for
+    apart = [("IMAGE", "--split"), *(("--search", name) for name in own)]
+    cli.check(parser, arguments, apart=apart, needs=NEEDS)
     row = experiments.find(arguments.name)
 
     from attscale.inference import crf, provenance, scores, sources
@@ -61,7 +72,7 @@ def predict_scores(row, images, split, arguments):
     folder, options = predictions.folder_of(row, split), predictions.Options(scores=True)
     images, total = sources.files(images, oriented=split is None), len(images)
     on = {"gpus": cli.gpus_of(arguments), "threads": arguments.threads}
-    bar = partial(tqdm, total=total, unit="image", desc=row.name)
+    bar = partial(Bar, total=total, unit="image", desc=row.name)
     predictions.predict(row, arguments.weights, images, folder, options, **on, progress=bar)
     return folder / "scores"
 
@@ -72,10 +83,11 @@ def refine(row, images, split, folder, out, options, arguments):
     from attscale.inference import crf, scores, visualize
 
     print(f"{crf.model_of(row)}: {', '.join(f'{key} {value:g}' for key, value in dataclasses.asdict(options).items())}")
-    started, bar = time.monotonic(), partial(tqdm, unit="image", desc="crf")
+    started, bar = time.monotonic(), partial(Bar, unit="image", desc="crf")
     on = {"oriented": split is None, "processes": arguments.processes}
     count = crf.refine(row, images, folder, out, options, **on, progress=bar)
-    print(f"{out}: {count} images, {count / (time.monotonic() - started):.2f} a second")
+    rate = count / (time.monotonic() - started)
+    print(f"{out}: {count} images, {rate:.2f} a second; {len(images) - count} were there")
     labelled = split not in (None, "test")
     labels = dict(lists.read_split(datasets.find(row.dataset), arguments.data, split)) if labelled else {}
     chosen = [(image, scores.name(folder, image), labels.get(image)) for image in images[:EXAMPLES]]
@@ -86,7 +98,7 @@ def search(row, _, split, folder, out, options, arguments):
     from attscale.inference import crf_search
 
     samples = crf_search.draw(row, arguments.data, split, folder, arguments.samples, arguments.seed)
-    bar = partial(tqdm, total=len(samples), unit="image", desc="search")
+    bar = partial(Bar, total=len(samples), unit="image", desc="search")
     on = {"grid": arguments.grid, "processes": arguments.processes}
     tried = crf_search.search(row, samples, options, **on, progress=bar)
     for setting, score in tried[:10]:

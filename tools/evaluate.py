@@ -1,45 +1,57 @@
 #!/usr/bin/env python3
 """Scores weights on a split, predictions on disk, or anyone's PNGs: mean IOU, accuracies, a line per class."""
 
+from pathlib import Path
+
 from attscale import cli, experiments
 from attscale.errors import UserError
+
+SOURCES = ("--weights", "--predictions", "--pairs")
+APART = [SOURCES, ("--pairs", "--split"), ("--weights", "--crf"), ("--dry-run", "--out")]
+NEEDS = dict.fromkeys(("--branches", "--by-size", "--dry-run", "--device", "--gpu", "--threads"), ("--weights",))
 
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/evaluate.py shapes --weights runs/demo/final.caffemodel --branches")
-    cli.add_net_arguments(parser, weights_required=False)
+    weights = "caffemodel of the net to score (default: --predictions or --pairs)"
+    cli.add_net_arguments(parser, weights_required=False, weights=weights)
     cli.add_device_arguments(parser)
     parser.add_argument("--split", help="list of the data set (default: its validation set)")
-    parser.add_argument("--predictions", metavar="DIR", help="score the label maps <id>.png there instead of weights")
-    parser.add_argument("--pairs", metavar="DIR", nargs=2, help="predictions and ground truth, PNGs of the same names")
+    predictions = "score the label maps <id>.png there instead of weights (default: weights)"
+    parser.add_argument("--predictions", metavar="DIR", help=predictions)
+    pairs = "score predictions beside ground truth, PNGs of the same names in two folders (default: weights)"
+    parser.add_argument("--pairs", metavar="DIR", nargs=2, help=pairs)
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
     parser.add_argument("--by-size", action="store_true", help="also the mean weight of each scale by object size")
     parser.add_argument("--although-seen", action="store_true", help="score images that were trained on, too")
-    parser.add_argument("--crf", action="store_true", help="note that --pairs went through the CRF")
-    parser.add_argument("--out", metavar="DIR", help="also write evaluation.json, evaluation.md and the plots there")
+    parser.add_argument("--crf", action="store_true", help="note that the label maps went through the CRF")
+    out = "folder of evaluation.json, evaluation.md and plots (default: that of the run whose final weights they are)"
+    parser.add_argument("--out", metavar="DIR", help=out)
+    parser.add_argument("--dry-run", action="store_true", help="score nothing: estimate memory and time from one image")
     arguments = parser.parse_args(argv)
-    row = experiments.find(arguments.name)
-    if sum(map(bool, (arguments.weights, arguments.predictions, arguments.pairs))) != 1:
+    cli.check(parser, arguments, apart=APART, needs=NEEDS)
+    if not (arguments.weights or arguments.predictions or arguments.pairs):
         raise UserError("give one of --weights, --predictions and --pairs")
-    if (arguments.by_size or arguments.branches) and not arguments.weights:
-        raise UserError("--branches and --by-size need --weights")
+    row = experiments.find(arguments.name)
     if arguments.by_size and row.merge != "attention":
         raise UserError(f"{row.name} has no attention to show --by-size")
 
-    from tqdm import tqdm
+    from functools import partial
 
     from attscale import datasets
     from attscale.data import lists
     from attscale.files import check_folder
-    from attscale.inference import predictions, provenance
+    from attscale.inference import estimate, predictions, provenance
+    from attscale.progress import Bar, say
     from attscale.results import evaluations
     from attscale.scoring import evaluate
     from attscale.weights import caffemodel
 
-    if arguments.out:
-        check_folder(arguments.out)  # now, not after an hour
     dataset = datasets.find(row.dataset)
     split = None if arguments.pairs else arguments.split or dataset.val
+    out = arguments.out or (run_of(arguments.weights) if split == dataset.val and not arguments.although_seen else None)
+    if out and not arguments.dry_run:
+        check_folder(out)  # now, not after an hour
     weights = caffemodel.read(arguments.weights) if arguments.weights else None
     after_crf = arguments.crf
     if arguments.predictions:
@@ -49,10 +61,14 @@ def main(argv):
         made_with = {"weights": weights, "predictions": arguments.predictions}
         provenance.refuse_seen(row, dataset, arguments.data, split, **made_with)
     pairs = evaluate.pair_up(*arguments.pairs) if arguments.pairs else lists.read_split(dataset, arguments.data, split)
-    bar = lambda items: tqdm(items, unit="image", desc=row.name)  # noqa: E731
+    bar = partial(Bar, unit="image", desc=row.name)
     if weights:
         predictor = predictions.load_predictor(row, weights, cli.gpus_of(arguments), arguments.threads)
         asked = {"branches": arguments.branches, "by_size": arguments.by_size}
+        if arguments.dry_run:
+            step = partial(evaluate.evaluate, predictor, pairs[:1], len(dataset.classes), **asked)
+            print(*estimate.lines(step, pairs[0][0], len(pairs), cli.gpus_of(arguments)), sep="\n")
+            return
         tally = evaluate.evaluate(predictor, pairs, len(dataset.classes), progress=bar, **asked)
     else:
         pairs = pairs if arguments.pairs else evaluate.of_split(arguments.predictions, pairs)
@@ -67,9 +83,18 @@ def main(argv):
         although_seen=arguments.although_seen,
     )
     print(evaluation.text)
-    if arguments.out:
-        evaluation.write(arguments.out)
-        evaluation.draw(arguments.out)
+    if out:
+        evaluation.write(out)
+        evaluation.draw(out)
+        say(f"wrote {Path(out, evaluations.EVALUATION)}")
+
+
+def run_of(weights):
+    """The folder of the run whose final weights these are, where scores of the validation set belong; else None."""
+    from attscale.training import runs
+
+    folder = Path(weights).parent if weights else None
+    return folder if folder and Path(weights).name == runs.FINAL and (folder / runs.RECORD).exists() else None
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ import argparse
 import math
 from functools import partial
 
-from tqdm import tqdm
-
 from attscale import cli, experiments
-from attscale.errors import UserError
+from attscale.progress import Bar
 
 
 def main(argv):
@@ -20,40 +18,38 @@ def main(argv):
     cli.add_device_arguments(parser)
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files or folders of them")
     parser.add_argument("--split", help="of the data set, instead of images (default: its validation set)")
-    parser.add_argument("--video", metavar="FILE", help="its frames, instead of images")
+    parser.add_argument("--video", metavar="FILE", help="its frames, instead of images (default: none)")
     parser.add_argument("--out", metavar="DIR", help="(default: predictions/NAME/SPLIT, or predictions/NAME)")
     parser.add_argument("--scores", action="store_true", help="also scores/<id>.npz, float16, for tools/crf.py")
     parser.add_argument(
         "--weight-maps", action="store_true", help="also weight_maps/<id>.npz: how much each scale counted"
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored image (not of the paper)")
-    parser.add_argument("--scales", metavar="N,N", type=scales, default=(1.0,), help="average over these sizes, too")
+    factors = "factors of the image's size to average over, beside the net's own scales (default: 1; not of the paper)"
+    parser.add_argument("--scales", metavar="N,N", type=scales, default=(1.0,), help=factors)
+    parser.add_argument("--dry-run", action="store_true", help="write nothing: estimate memory and time from one image")
     arguments = parser.parse_intermixed_args(argv)
+    cli.check(parser, arguments, apart=[("IMAGE", "--split", "--video"), ("--dry-run", "--out")])
     row = experiments.find(arguments.name)
-    if sum(map(bool, (arguments.images, arguments.split, arguments.video))) > 1:
-        raise UserError("give images, or --split, or --video")
 
     from attscale.inference import predictions, sources
 
     names = ("scores", "weight_maps", "flip", "scales")
     options = predictions.Options(**{name: getattr(arguments, name) for name in names})
     if arguments.video:
-        images, split, total = sources.frames(arguments.video), None, None
+        images, split, total = sources.frames(arguments.video), None, sources.frame_count(arguments.video)
     else:
         paths, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
         images, total = sources.files(paths, oriented=split is None), len(paths)
+    on = {"gpus": cli.gpus_of(arguments), "threads": arguments.threads}
+    if arguments.dry_run:
+        for line in predictions.estimate(row, arguments.weights, images, total, options, **on):
+            print(line)
+        return
     folder = arguments.out or predictions.folder_of(row, split)
-    count, seconds = predictions.predict(
-        row,
-        arguments.weights,
-        images,
-        folder,
-        options,
-        gpus=cli.gpus_of(arguments),
-        threads=arguments.threads,
-        progress=partial(tqdm, total=total, unit="image", desc=row.name),
-    )
-    print(f"{folder}: {count} predicted, {count / seconds:.2f} images/s")
+    bar = partial(Bar, total=total, unit="image", desc=row.name)
+    done = predictions.predict(row, arguments.weights, images, folder, options, **on, progress=bar)
+    print(f"{folder}: {done.count} predicted, {done.count / done.seconds:.2f} images/s; {done.there} were there")
 
 
 def scales(text):

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import random
+import re
 
 import cv2
 import numpy as np
@@ -112,10 +113,14 @@ def test_the_other_models_of_the_release():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("bi_xy", 0, "0, expected more than 0"),
-        ("bi_w", -1, "-1, expected at least 0"),
-        ("bi_w", float("nan"), "nan, expected at least 0"),
-        ("pos_xy", float("inf"), "inf, expected more than 0"),
+        ("bi_xy", 0, "0, expected 1 to 1000"),
+        ("bi_xy", 1e-30, "1e-30, expected 1 to 1000"),  # pydensecrf ended the process
+        ("bi_rgb", 0.5, "0.5, expected 1 to 1000"),
+        ("bi_w", -1, "-1, expected 0 to 1000"),
+        ("bi_w", 1e38, r"1e\+38, expected 0 to 1000"),
+        ("bi_w", float("nan"), "nan, expected 0 to 1000"),
+        ("pos_xy", float("inf"), "inf, expected 1 to 1000"),
+        ("iterations", 10**20, "100000000000000000000, expected 1 to 1000"),
     ],
 )
 def test_options_that_mean_nothing(name, value, said):
@@ -161,7 +166,10 @@ def test_a_split_on_all_cores_stopped_and_continued(scored, tool):
         assert np.array_equal(read_label(scored / f"p/crf/{i}.png"), two_regions(i)[2])
     before = (scored / "p/crf/0.png").stat().st_mtime_ns
     (scored / "p/crf/1.png").unlink()
-    assert "p/crf: 1 images" in tool("crf", "shapes", "--scores", "p/scores").stdout
+    done = tool("crf", "shapes", "--scores", "p/scores")
+    assert re.search(r"p/crf: 1 images, .* a second; 2 were there\n", done.stdout)
+    assert "crf: 100%" in done.stderr  # of those that were missing
+    assert "1/1 [" in done.stderr
     assert (scored / "p/crf/0.png").stat().st_mtime_ns == before
     done = tool("evaluate", "shapes", "--predictions", "p/crf", "--out", "e")
     report = json.loads((scored / "e/evaluation.json").read_text())

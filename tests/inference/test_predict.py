@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import subprocess
 import sys
 
@@ -68,7 +69,7 @@ def test_a_split_predicted_stopped_and_continued(untrained, tool, tmp_path):
     (tmp_path / "p/scores/000002.npz").unlink()
     (tmp_path / "p/000003.png").unlink()
     done = run(tool, untrained, "--out", "p", "--scores", "--weight-maps")
-    assert "p: 2 predicted, " in done.stdout
+    assert re.search(r"p: 2 predicted, .* images/s; 1 were there\n", done.stdout)
     assert (tmp_path / "p/000001.png").stat().st_mtime_ns == before
     done = run(tool, untrained, "--out", "p", "--flip")
     one_line_error(done, "p: holds predictions with flip False, not True; choose another --out")
@@ -125,7 +126,7 @@ def test_folders_and_images(untrained, tool, tmp_path):
         (["photo.png"], "photo.png: 5500x5500 pixels are too large for shapes_attention3_esupv: padded to 5505x5505"),
         (["half.png", "--scales", "2"], "half.png: 5600x5600 pixels"),
         (["nowhere.png"], "nowhere.png: no such file"),
-        (["photo.png", "--split", "val"], "give images, or --split, or --video"),
+        (["photo.png", "--split", "val"], "IMAGE does not go with --split"),
         (["photo.png", "--weight-maps", "--flip"], "--weight-maps are of one pass"),
         (["--video", "none.mp4"], "none.mp4: no such video"),
         (["--video", "cut.mp4"], "cut.mp4: not a video that can be decoded"),
@@ -164,6 +165,9 @@ def test_video(untrained, tool, tmp_path):
     done = run(tool, untrained, "--video", "v.mp4", "--out", "o")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "o").glob("*.png")) == [f"frame_00000{i}.png" for i in (1, 2, 3)]
+    assert "3/3 [" in done.stderr  # what the video announces
+    done = run(tool, untrained, "--video", "v.mp4", "--dry-run")
+    assert re.search(r"memory: .*\ntime: .* s for v\.mp4, frame_000001, so about \d+ s for 3\n", done.stdout)
     predictor, video = of(untrained, "shapes"), cv2.VideoCapture(str(tmp_path / "v.mp4"))
     for i in (1, 2, 3):
         predictor.forward(video.read()[1])

@@ -23,7 +23,8 @@ def tally():
     matrix[:2, :2] = [[6, 1], [2, 3]]
     matrix[2, 0], matrix[4, 4] = 1, 2
     objects = ((5.0, np.array([0.75, 0.25, 0.0])), (7.9, np.array([0.25, 0.75, 0.0])), (8.0, np.array([0.0, 0.5, 0.5])))
-    return Tally(3, matrix, {Fraction(1): matrix, Fraction(3, 4): np.eye(5, dtype=np.int64)}, objects)
+    branches = {Fraction(1): matrix, Fraction(3, 4): np.eye(5, dtype=np.int64)}
+    return Tally(3, matrix, branches, objects, np.array([0.25, 0.75, 0.0]))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_what_is_written_is_read(made, tmp_path):
     assert list(values) == [
         *("experiment", "split", "weights", "predictions", "crf", "although_seen", "images", "mean_iou"),
         *("pixel_accuracy", "mean_accuracy", "iou", "matrix", "mean_iou_of_all_background", "mean_iou_of_branches"),
-        "attention_by_size",
+        *("attention_by_size", "attention"),
     ]
     assert values["although_seen"] is True
     assert values["iou"] == {"background": 0.6, "disc": 0.5, "triangle": 0.0, "square": None, "star": 1.0}
@@ -75,6 +76,7 @@ def test_what_a_terminal_shows(made):
         "background alone      11.67",  # 7 of 15 pixels, of four classes
         "scale 1      alone    52.50",
         "scale 0.75   alone   100.00",
+        "attention, mean      scale 1: 0.250, scale 0.75: 0.750, scale 0.5: 0.000",
         "absent classes as 0   42.00   as the authors average",  # four fifths of 52.50
         "pixel accuracy        73.33",
         "mean accuracy         61.43",
@@ -102,7 +104,8 @@ def test_files_of_earlier_versions(tmp_path):
     write_run(tmp_path, short)
     read = evaluations.read(tmp_path / "evaluation.json")
     assert read.iou == short["iou"]
-    assert (read.split, read.weights, read.pixel_accuracy, read.matrix) == (None,) * 4
+    assert (read.split, read.weights, read.pixel_accuracy, read.matrix, read.attention) == (None,) * 5
+    assert "attention, mean" not in read.text
     assert not any((read.crf, read.although_seen, read.attention_by_size))
 
 
@@ -120,6 +123,7 @@ def test_files_of_earlier_versions(tmp_path):
         ({"matrix": [[1, 2], [3, 4]]}, "matrix is not square with 5 rows"),
         ({"matrix": [[1]] * 5}, "matrix is not square with 5 rows"),
         ({"attention_by_size": [[4, 8, 1, [0.5, 0.5]]]}, "attention_by_size has a line without 3 weights"),
+        ({"attention": [0.5, 0.5]}, "attention has 2 weights, expected 3"),
         ({"mean_IOU": 0.5}, "unknown key 'mean_IOU'"),
     ],
 )

@@ -1,6 +1,7 @@
 """Scoring: of a net, of anyone's PNGs, of the predictions of a split, and of the weights of scales over objects."""
 
 import json
+import re
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -62,11 +63,39 @@ def test_one_pass_counts_the_net_its_branches_and_objects(pairs):
     }
     # the square roots of their areas; the second lies half on the left
     assert [(size, weights.tolist()) for size, weights in tally.objects] == [(2, [1, 0]), (4, [0.625, 0.375])]
+    assert tally.weights.tolist() == [0.625, 0.375]
     plain = evaluate.evaluate(Left(), pairs, 2)
+    assert plain.weights.tolist() == [0.625, 0.375]
     assert (plain.branches, plain.objects) == ({}, ())
     (pairs[0][1].parents[1] / "SegmentationObject/a.png").unlink()
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: no such label map, which --by-size needs"):
         evaluate.evaluate(Left(), pairs, 2, by_size=True)
+
+
+def test_scores_of_a_runs_weights_go_into_its_folder(untrained, tool, tmp_path):
+    """Of the final weights on val, unless --out says otherwise; never of images that it was trained on."""
+    final, data = tmp_path / "runs/r/final.caffemodel", ("--data", untrained / "data")
+    final.parent.mkdir(parents=True)
+    final.write_bytes((untrained / "shapes.caffemodel").read_bytes())
+
+    def scored(*arguments):
+        done = tool("evaluate", "shapes", "--weights", "runs/r/final.caffemodel", *data, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done, sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("evaluation.json"))
+
+    assert scored()[1] == []  # whoever's weights these are, their folder is no run's
+    (final.parent / "run.json").write_text("{}")
+    assert scored("--although-seen")[1] == scored("--split", "train", "--although-seen")[1] == []
+    done, found = scored("--dry-run")
+    assert found == []
+    assert re.search(r"memory: \d\.\d\d GiB .*\ntime: .* s for .*\.jpg, so about \d+ s for 3\n", done.stdout)
+    assert scored("--out", "e")[1] == ["e/evaluation.json"]
+    done, found = scored()
+    assert found == ["e/evaluation.json", "runs/r/evaluation.json"]
+    assert "wrote runs/r/evaluation.json" in done.stderr
+    one = evaluations.read(final.parent / "evaluation.json")
+    assert sum(one.attention) == pytest.approx(1, abs=1e-5)
+    assert f"attention, mean      scale 1: {one.attention[0]:.3f}, " in done.stdout
 
 
 def test_bins_of_doubling_size():

@@ -1,7 +1,6 @@
 """The fully connected CRF of Kraehenbuehl and Koltun over score maps, by pydensecrf, with the release's parameters."""
 
 import dataclasses
-import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,10 @@ from attscale.data.images import decode_image, read_bytes, write_label
 from attscale.errors import DataError, UserError
 from attscale.inference import inventory, provenance, scores
 from attscale.processes import in_processes
+
+#: Of weights, standard deviations and iterations: what is larger makes no sense of any image. The least deviation is 1:
+#: pydensecrf counts steps of it with 16 bits, which wrap without a word where there are too many, or end the process.
+_MOST = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,9 @@ class CrfOptions:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            weight = name in ("bi_w", "pos_w")  # 0 leaves the kernel out
-            if not (math.isfinite(value) and (value > 0 or (weight and value == 0))):
-                raise UserError(f"the CRF's {name} is {value}, expected {'at least' if weight else 'more than'} 0")
+            least = 0 if name in ("bi_w", "pos_w") else 1  # a weight of 0 leaves the kernel out
+            if not least <= value <= _MOST:
+                raise UserError(f"the CRF's {name} is {value}, expected {least} to {_MOST}")
 
 
 def _of(bi_w, bi_xy, bi_rgb):
@@ -118,8 +121,9 @@ def refine(row, images, score_folder, folder, options, *, oriented=False, proces
     pairs = {Path(image).stem: (image, scores.name(score_folder, image)) for image in images}
     missing = [name for name, pair in pairs.items() if not _has(done, name, pair)]
     jobs = [(done.folder / f"{name}.png", *pairs[name], classes, options, oriented) for name in missing]
-    for name, digest in zip(missing, progress(in_processes(_write, jobs, processes)), strict=True):
-        done.add(name, digest)
+    digests = in_processes(_write, jobs, processes)
+    for name in progress(missing):
+        done.add(name, next(digests))
     return len(missing)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from attscale.data.images import write_label
 from attscale.errors import UserError
+from attscale.inference import estimate as estimates
 from attscale.inference import provenance, scores
 from attscale.inference.inventory import Inventory
 from attscale.inference.predictor import Predictor, averaged_scores
@@ -28,6 +29,15 @@ class Options:
     def __post_init__(self):
         if self.weight_maps and (self.flip or len(self.scales) > 1):
             raise UserError("--weight-maps are of one pass: without --flip and --scales")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Done:
+    """How many images were predicted, in how many seconds, and how many were there already."""
+
+    count: int
+    seconds: float
+    there: int
 
 
 class Output:
@@ -83,18 +93,31 @@ def load_predictor(row, weights, gpus, threads=None):
 
 
 def predict(row, weights_path, images, folder, options, *, gpus=(), threads=None, progress=iter):
-    """Predicts the Sources `images` into `folder`; returns how many were not there yet, and the seconds they took.
+    """Predicts the Sources `images` into `folder`, those that are not there yet; returns what was Done.
 
     weights_path: the row's caffemodel, which is read once, as each image is. Raises UserError.
     """
     weights = caffemodel.read(weights_path)
     output = Output(folder, row, weights, options)
     predictor = load_predictor(row, weights, gpus, threads)
-    count, started = 0, time.monotonic()
+    count = there = 0
+    started = time.monotonic()
     for source in progress(images):
         if output.has(source):
+            there += 1
             continue
-        maps = averaged_scores(predictor, source.pixels(), flip=options.flip, scales=options.scales, name=source.path)
+        maps = _scores(predictor, source, options)
         output.write(source, maps, predictor.weight_maps() if options.weight_maps else None)
         count += 1
-    return count, time.monotonic() - started
+    return Done(count=count, seconds=time.monotonic() - started, there=there)
+
+
+def estimate(row, weights_path, images, total, options, *, gpus=(), threads=None):
+    """Yields lines on what `predict` would need for `total` images (None: unknown) like the first of `images`."""
+    predictor = load_predictor(row, caffemodel.read(weights_path), gpus, threads)
+    source = next(images)
+    yield from estimates.lines(lambda: _scores(predictor, source, options), source.path, total, gpus)
+
+
+def _scores(predictor, source, options):
+    return averaged_scores(predictor, source.pixels(), flip=options.flip, scales=options.scales, name=source.path)

@@ -92,6 +92,12 @@ def frames(path):
         raise DataError(f"{path}: only {number} of its {announced} frames can be decoded; is it cut short?")
 
 
+def frame_count(path):
+    """How many frames a video announces; None where its format does not say."""
+    announced = int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))
+    return announced if announced > 0 else None
+
+
 def frame_rate(path):
     """Frames a second of a video, 25 where the file does not say."""
     rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)

@@ -36,6 +36,7 @@ class Evaluation:
     mean_iou_of_all_background: float | None = None
     mean_iou_of_branches: dict[str, float] = dataclasses.field(default_factory=dict)  # by scale
     attention_by_size: tuple[tuple[int, int, int, tuple[float, ...]], ...] = ()  # from, to, how many, weight by scale
+    attention: tuple[float, ...] | None = None  # mean weight of each scale; near 0 or 1: the net uses some, not all
 
     def __post_init__(self):
         shares = {**{key: getattr(self, key) for key in SCORES}, **self.iou}
@@ -47,6 +48,8 @@ class Evaluation:
         scales = len(self.row.scales)  # refuses an experiment that is not known
         if any(len(weights) != scales for *_, weights in self.attention_by_size):
             raise UserError(f"Evaluation: attention_by_size has a line without {scales} weights, one for each scale")
+        if self.attention is not None and len(self.attention) != scales:
+            raise UserError(f"Evaluation: attention has {len(self.attention)} weights, expected {scales}")
 
     @classmethod
     def of(cls, row, tally, **record):
@@ -67,6 +70,7 @@ class Evaluation:
             matrix=tuple(map(tuple, tally.matrix.tolist())),
             mean_iou_of_all_background=metrics.mean_iou(metrics.all_background(tally.matrix)),
             mean_iou_of_branches={f"{float(s):g}": metrics.mean_iou(matrix) for s, matrix in tally.branches.items()},
+            attention=None if tally.weights is None else tuple(map(float, tally.weights)),
             attention_by_size=tuple((*line, tuple(map(float, w))) for *line, w in evaluate.by_size(tally.objects)),
             **record,
         )
@@ -115,6 +119,9 @@ class Evaluation:
             lines.append(f"{low:6} to {high:<6}  {count:7}  " + "".join(f"{weight:<12.3f}" for weight in weights))
         lines += ["", f"background alone     {per_cent(self.mean_iou_of_all_background):>6}"]
         lines += [f"scale {s:<6} alone   {per_cent(iou):>6}" for s, iou in self.mean_iou_of_branches.items()]
+        if self.attention is not None:
+            weights = zip(self.row.scales, self.attention, strict=True)
+            lines.append("attention, mean      " + ", ".join(f"scale {float(s):g}: {w:.3f}" for s, w in weights))
         if None in self.iou.values():
             lines.append(f"absent classes as 0  {per_cent(self.mean_iou_of_all_classes):>6}   as the authors average")
         for key in ("pixel_accuracy", "mean_accuracy", "mean_iou"):

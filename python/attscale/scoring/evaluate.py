@@ -12,6 +12,8 @@ from attscale.datasets import IGNORE
 from attscale.errors import DataError
 from attscale.scoring import metrics
 
+_HINT = " (tools/prepare_data.py takes it from VOC's archive)"
+
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
@@ -21,19 +23,20 @@ class Tally:
     matrix: np.ndarray  # (classes, classes), rows truth
     branches: dict[Fraction, np.ndarray] = dataclasses.field(default_factory=dict)  # scale to its own map's matrix
     objects: tuple = ()  # each one's size in pixels and mean weight of each scale
+    weights: np.ndarray | None = None  # the attention's mean weight of each scale: of each image, and of those the mean
 
 
 def evaluate(predictor, pairs, classes, *, branches=False, by_size=False, progress=iter):
-    """The Tally of `predictor` over `pairs` of (image, label).
+    """The Tally of `predictor` over `pairs` of (image, label), with the mean weight of each scale, if it has attention.
 
     branches: also of each scale's own score map; by_size: also of objects, which SegmentationObject beside the labels
     has. Raises DataError for files that are missing or broken; for objects' before anything is predicted.
     """
     if by_size and (missing := [path for _, label in pairs if not (path := _instances_of(label)).exists()]):
-        raise DataError(f"{missing[0]}: no such label map, which --by-size needs")
+        raise DataError(f"{missing[0]}: no such label map, which --by-size needs{_HINT}")
     matrix = np.zeros((classes, classes), np.int64)
     alone = {scale: np.zeros_like(matrix) for scale in predictor.row.scales} if branches else {}
-    objects = []
+    objects, weights = [], []
     for image_path, label_path in progress(pairs):
         image, label = load_pair(image_path, label_path, classes)
         predictor.forward(image, names=[image_path])
@@ -41,9 +44,11 @@ def evaluate(predictor, pairs, classes, *, branches=False, by_size=False, progre
         if branches:
             for scale, prediction in predictor.branch_labels().items():
                 alone[scale] += metrics.confusion(label, prediction, classes)
+        if (attention := predictor.attention()) is not None:
+            weights.append(attention.mean(axis=(1, 2), dtype=np.float64))
         if by_size:
-            objects += weights_of_objects(predictor.attention(), read_label(_instances_of(label_path)))
-    return Tally(len(pairs), matrix, alone, tuple(objects))
+            objects += weights_of_objects(attention, read_label(_instances_of(label_path)))
+    return Tally(len(pairs), matrix, alone, tuple(objects), np.mean(weights, axis=0) if weights else None)
 
 
 def evaluate_files(pairs, classes, progress=iter):
