@@ -14,7 +14,7 @@ def main(argv):
     from attscale.results import compare, evaluations
 
     found = evaluations.find(arguments.folders)
-    text = compare.markdown(compare.tables(found))
+    text = compare.markdown(compare.tables(found), found)
     if not arguments.out:
         print(text, end="")
         return

@@ -77,21 +77,33 @@ def test_a_cell_in_words_has_no_difference(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "lines"),
+    ("changes", "why"),
     [
-        ({}, 1),
-        ({"split": "train_aug"}, 0),
-        ({"split": None}, 0),
-        ({"crf": True}, 0),
-        ({"although_seen": True}, 0),
-        ({"images": 1448}, 0),
-        ({"experiment": "voc12_attention3_esupv_own"}, 0),
-        ({"experiment": "voc12_attention3_esupv_trainval_aug"}, 0),  # of test
+        ({}, None),
+        ({"split": "train_aug"}, "of train_aug, the paper's is of val"),
+        ({"split": None}, "of no split of the data set, the paper's is of val"),
+        ({"crf": True}, "after the CRF, the paper's is before it"),
+        ({"although_seen": True}, "whether it was trained on these images was not looked at (--although-seen)"),
+        ({"images": 1448}, "of 1448 images, val has 1449"),
+        ({"experiment": "voc12_attention3_esupv_own"}, "no cell of the papers is of voc12_attention3_esupv_own"),
+        ({"experiment": "voc12_attention3_esupv_trainval_aug"}, "of val, the paper's is of test"),
     ],
 )
-def test_what_is_not_the_cells_own_never_counts(tmp_path, changes, lines):
-    write_run(tmp_path, evaluation(**{"experiment": "voc12_attention3_esupv", **changes}))
-    assert sum(table.measured for table in compare.tables(evaluations.find([tmp_path]))) == lines
+def test_what_is_not_the_cells_own_never_counts(tmp_path, changes, why):
+    """Which it is, and why, is said."""
+    write_run(tmp_path / "r", evaluation(**{"experiment": "voc12_attention3_esupv", **changes}))
+    found = evaluations.find([tmp_path])
+    tables = compare.tables(found)
+    assert sum(table.measured for table in tables) == (why is None)
+    assert [*compare.left_out(tables, found)] == ([(tmp_path / "r", why)] if why else [])
+    assert (f"\n- {tmp_path / 'r'}: {why}\n" in compare.markdown(tables, found)) == (why is not None)
+
+
+def test_the_older_of_two_results_is_left_out(tmp_path):
+    write_run(tmp_path / "old", evaluation("voc12_attention3_esupv"), age=50)
+    write_run(tmp_path / "new", evaluation("voc12_attention3_esupv"), age=10)
+    found = evaluations.find([tmp_path])
+    assert [*compare.left_out(compare.tables(found), found)] == [(tmp_path / "old", f"{tmp_path / 'new'} is newer")]
 
 
 def test_table_4_takes_test_scores_with_crf_where_the_paper_has_it(tmp_path):

@@ -91,23 +91,42 @@ def tables(found):
 
 
 def _line(cell, decimals, found):
-    fitting = [(folder, one) for folder, one in found if _stands_beside(cell, one)]
+    fitting = [(folder, one) for folder, one in found if EXPERIMENT_OF.get(cell) == one.row and not _amiss(cell, one)]
     newest = max(fitting, key=lambda pair: Path(pair[0], evaluations.EVALUATION).stat().st_mtime, default=(None, None))
     return Line(cell=cell, decimals=decimals, folder=newest[0], evaluation=newest[1])
 
 
-def _stands_beside(cell, evaluation):
-    """Whether it is of the cell's experiment, scored on all images of the cell's split, with CRF if the cell is.
+def _amiss(cell, evaluation):
+    """Why an evaluation of the cell's experiment cannot stand beside it, in words; None where it can.
 
-    Never one of images that the net may have been trained on.
+    It must be of all images of the cell's split, with CRF if the cell is, and never of images that the net may have
+    been trained on.
     """
-    row = EXPERIMENT_OF.get(cell)
-    if row is None or evaluation.row != row or evaluation.although_seen:
-        return False
-    dataset = datasets.find(row.dataset)
+    dataset = datasets.find(evaluation.row.dataset)
     split = dataset.val if cell.split == "val" else cell.split
-    of_all = (evaluation.split, evaluation.images, evaluation.crf) == (split, dataset.size_of(split), cell.crf)
-    return of_all and _measured(evaluation, cell.measure) is not None
+    if evaluation.although_seen:
+        return "whether it was trained on these images was not looked at (--although-seen)"
+    if evaluation.split != split:
+        return f"of {evaluation.split or 'no split of the data set'}, the paper's is of {split}"
+    if evaluation.images != dataset.size_of(split):
+        return f"of {evaluation.images} images, {split} has {dataset.size_of(split)}"
+    if evaluation.crf != cell.crf:
+        return (
+            f"{'after' if evaluation.crf else 'before'} the CRF, the paper's is {'after' if cell.crf else 'before'} it"
+        )
+    return None if _measured(evaluation, cell.measure) is not None else f"has no {cell.measure}"
+
+
+def left_out(compared, found):
+    """(folder, why in words) of each of the (folder, Evaluation) pairs `found` that no line of the Tables shows."""
+    lines = [line for table in compared for line in table.lines]
+    shown = {line.folder for line in lines if line.folder is not None}
+    for folder, one in found:
+        if folder in shown:
+            continue
+        cells = [line for line in lines if EXPERIMENT_OF.get(line.cell) == one.row]
+        reasons = [_amiss(line.cell, one) or f"{line.folder} is newer" for line in cells]
+        yield folder, "; or ".join(dict.fromkeys(reasons)) or f"no cell of the papers is of {one.row.name}"
 
 
 def _measured(evaluation, measure):
@@ -117,12 +136,14 @@ def _measured(evaluation, measure):
     return {"mean IOU": evaluation.mean_iou_of_all_classes, "pixel accuracy": evaluation.pixel_accuracy}[measure]
 
 
-def markdown(compared):
-    """Tables as Markdown."""
+def markdown(compared, found=()):
+    """Tables as Markdown, and which of the (folder, Evaluation) pairs `found` stand in none of them."""
     parts = ["# Papers and here", "", LEGEND, ""]
     for table in compared:
         parts += [f"## {table.name}: {table.title}", ""]
         parts += [f"| {' | '.join(COLUMNS)} |", "|---|---:|---:|---:|---:|---|"]
         parts += [f"| {' | '.join(line.texts)} |" for line in table.lines]
         parts.append("")
+    if left := [*left_out(compared, found)]:
+        parts += ["## Results that stand in no table", "", *(f"- {folder}: {why}" for folder, why in left), ""]
     return evaluations.printable("\n".join(parts))
