@@ -70,8 +70,9 @@ def test_every_table_has_a_baseline_that_differs_in_nothing_but_scales():
     the 30 images of attention over three scales as 3 x 10, those of a baseline as 10 x 3."""
     for prefix in ("voc10_part", "voc12", "voc12_coco", "coco"):
         for suffix in ("", "_trainval_aug") if prefix.startswith("voc12") else ("",):
-            single = experiments.find(f"{prefix}_largefov{suffix}")
             several = experiments.find(f"{prefix}_attention3_esupv{suffix}")
+            single = experiments.find(several.baseline)
+            assert single.name == f"{prefix}_largefov{suffix}"
             assert (single.solver.batch_size, single.solver.iter_size) == (10, 3)
             solver = dataclasses.replace(single.solver, batch_size=3, iter_size=10)
             same = {"scales": several.scales, "merge": "attention", "extra_supervision": True, "cells": several.cells}

@@ -46,7 +46,7 @@ def main(argv):
     cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
 
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
-    from attscale.sweep import cluster, plan, step
+    from attscale.sweep import cluster, plan, step, watch
 
     root = os.path.abspath(arguments.out)
     rows = plan.rows_of(arguments.names, arguments.coco_stage)
@@ -61,12 +61,12 @@ def main(argv):
     trainings = [plan.training_of(row, names, shared, root, arguments.weights, **job) for row in rows]
     for training in trainings:
         step.check(training)
-    is_open = [plan.status(row, root, arguments.crf)[0] != "done" for row in rows]
+    is_open = [watch.status(row, root, arguments.crf)[0] != "done" for row in rows]
     steps = [plan.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
         client = stack.enter_context(cluster.connect(address))
-        errors = plan.watch(client, rows, plan.submit(client, steps), root, show, crf=arguments.crf)
+        errors = watch.watch(client, rows, plan.submit(client, steps), root, show, crf=arguments.crf)
     if errors:
         name, error = next(iter(errors.items()))
         raise UserError(f"{len(errors)} of {len(rows)} experiments failed; {name}: {error}")

@@ -14,7 +14,8 @@ from attscale.paper import Cell
 
 MERGES = ("max", "average", "attention")
 SCALES = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4))
-_TRAINVAL = "trainval_aug"
+#: The split of the second step, on which val has been seen.
+TRAINVAL = "trainval_aug"
 #: Scales by their number, as the paper combines them.
 SCALE_SETS = {1: SCALES[:1], 2: (SCALES[0], SCALES[2]), 3: SCALES[:3], 4: SCALES}
 
@@ -110,8 +111,8 @@ class Experiment:
             raise ExperimentError("extra supervision is for several scales")
         if self.msc and self.merge is not None:
             raise ExperimentError("DeepLab-MSc-LargeFOV has one scale")
-        if self.one_step and self.split != _TRAINVAL:
-            raise ExperimentError(f"one_step is for {_TRAINVAL}, which other experiments do not train on")
+        if self.one_step and self.split != TRAINVAL:
+            raise ExperimentError(f"one_step is for {TRAINVAL}, which other experiments do not train on")
         if self.uniform and len(self.random_scale) < 2:
             raise ExperimentError(f"uniform draws between two factors or more, random_scale is {self.random_scale}")
         if self.supervise_at not in ("own", "finest"):
@@ -119,7 +120,7 @@ class Experiment:
         if self.pretraining not in (None, "imagenet", "coco"):
             raise ExperimentError(f"pretraining is {self.pretraining!r}, expected imagenet, coco or None")
         if (self.pretraining is None) != self.trunk.from_scratch:
-            raise ExperimentError("a row without pretraining starts from scratch, and no other does")
+            raise ExperimentError("an experiment without pretraining starts from scratch, and no other does")
         if self.attention.filler == "constant" and self.pretraining != "coco":
             raise ExperimentError("attention layers without fillers start from the release's, pretrained on coco")
         for name in ("crop_size", "test_size"):
@@ -196,7 +197,7 @@ class Experiment:
         On trainval_aug the same net's first step on train_aug (the release's "Training #2"), for MSc-LargeFOV's first
         step LargeFOV.
         """
-        if self.split == _TRAINVAL and not self.one_step:
+        if self.split == TRAINVAL and not self.one_step:
             return dataclasses.replace(self, split=None, cells=()).name
         return dataclasses.replace(self, msc=False, cells=()).name if self.msc else None
 
@@ -216,8 +217,9 @@ class Experiment:
 
     @property
     def baseline(self):
-        """The table's single-scale net beside this one, by name: LargeFOV on the same data set, from the same start."""
-        return "_".join([self.dataset, *(["coco"] if self.pretraining == "coco" else []), "largefov"])
+        """The table's single-scale net beside this one, by name: LargeFOV on the same images, from the same start."""
+        coco, split = ["coco"] * (self.pretraining == "coco"), [self.split] * bool(self.split)
+        return "_".join([self.dataset, *coco, "largefov", *split])
 
     @property
     def initial_weights(self):
@@ -235,7 +237,7 @@ _V1 = Trunk(pool5a=True)
 # The list of scale factors in the author's file (docs/release.md, Data layer); the paper has its ends, "0.6 to 1.4".
 _FACTORS = (0.6, 0.8, 1.0, 1.2, 1.4)
 # Release: solver2, for trainval_aug, has more iterations.
-_SECOND_STEP = {"split": _TRAINVAL, "solver": Solver(max_iter=8000)}
+_SECOND_STEP = {"split": TRAINVAL, "solver": Solver(max_iter=8000)}
 # MS-COCO's images have up to 640 pixels a side, and are padded to 641 (docs/release.md, Protocol).
 _COCO_SIZE = 641
 # The attention layers of the author's later file: no fillers, so zero, at lr 1 and 2 (docs/release.md).

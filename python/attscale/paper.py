@@ -26,9 +26,11 @@ class Cell:
     release: float | None = None  # what the authors' published weights score, where somebody has reported it
 
     def __str__(self):
-        number = self.words if self.value is None else f"{self.value:.2f} %"
+        decimals = 1 if (self.paper, self.table) == (SCALE, 4) else 2  # as printed
+        number = self.words if self.value is None else f"{self.value:.{decimals}f} %"
         source = "" if self.paper == SCALE else f"{self.paper}, "
-        return f"{source}table {self.table}, {self.row}: {number} {self.measure}"
+        how = (" on test" if self.split == "test" else "") + (" after the CRF" if self.crf else "")
+        return f"{source}table {self.table}, {self.row}: {number} {self.measure}{how}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

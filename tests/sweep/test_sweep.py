@@ -16,7 +16,7 @@ from attscale import experiments
 from attscale.errors import DataError, ExperimentError, RunError, UserError
 from attscale.results import evaluations
 from attscale.results.report import folders
-from attscale.sweep import cluster, plan, step
+from attscale.sweep import cluster, plan, step, watch
 from attscale.training import runs
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
@@ -136,8 +136,8 @@ def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
     step.check(begun)
     for change, words in [
         ({"max_iter": 8}, "--max-iter 9, not 8"),
-        ({"weights": "/w"}, "--weights none, not /w"),
-        ({"gpus": (0,)}, "--gpus none, not 0"),
+        ({"weights": "/w"}, r"weights none, not /w \(with or without --coco-stage, say\)"),
+        ({"gpus": (0,)}, "gpus none, not 0"),
         ({"threads": 2}, "--threads none, not 2"),
         ({"snapshot_interval": 7}, "--snapshot-interval 500, not 7"),
     ]:
@@ -167,12 +167,12 @@ def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
     runs.create(job.folder, job.run, [])
     with pytest.raises(DataError, match=r"test/b\.png: no such prediction, one of 1 "):
         step.evaluate(job)
-    assert plan.status(experiments.find(name), root) == ("started", "")
+    assert watch.status(experiments.find(name), root) == ("started", "")
     (job.folder / "test/b.png").touch()
     with pytest.raises(DataError, match=r"crf/b\.png: no such prediction, one of 1 "):
         step.evaluate(job)
-    assert plan.status(experiments.find(name), root)[0] == "done"
-    assert plan.status(experiments.find(name), root, crf=True)[0] == "started"
+    assert watch.status(experiments.find(name), root)[0] == "done"
+    assert watch.status(experiments.find(name), root, crf=True)[0] == "started"
     (job.folder / "crf/b.png").touch()
     step.evaluate(job)
     done = run(tmp_path, name, "--crf")
@@ -258,7 +258,7 @@ def test_workers_without_the_resource_are_named_and_cancelled_is_no_success(clie
             future.cancel()
 
     row = experiments.find("shapes_max2")
-    errors = plan.watch(client, [row], {row.name: future}, tmp_path, show, interval=0.05, patience=0.5, settle=0)
+    errors = watch.watch(client, [row], {row.name: future}, tmp_path, show, interval=0.05, patience=0.5, settle=0)
     assert tables[0][0].split() == ["shapes_max2", "waiting"]
     assert tables[1][1] == "waiting for workers: none of 1 was started with --resources slot=1"
     assert errors["shapes_max2"].startswith("cancelled, or the scheduler is gone")
@@ -267,7 +267,7 @@ def test_workers_without_the_resource_are_named_and_cancelled_is_no_success(clie
 def test_a_row_without_its_result_is_a_failure(client, tmp_path):
     row = experiments.find("shapes_max2")
     futures = {row.name: client.submit(int)}
-    errors = plan.watch(client, [row], futures, tmp_path, list, interval=0.05, settle=0.2)
+    errors = watch.watch(client, [row], futures, tmp_path, list, interval=0.05, settle=0.2)
     assert errors == {"shapes_max2": f"ended without a result in {tmp_path / 'shapes_max2'}"}
 
 

@@ -4,45 +4,51 @@ A worker that dies gives its step to another, which goes on from the last snapsh
 on a file system that the workers share. Nothing but names travels through the scheduler.
 """
 
-import contextlib
 import dataclasses
-import json
 import os
-import time
-from pathlib import Path
 
 from attscale import experiments, options, processes
 from attscale.errors import ExperimentError, UserError
-from attscale.results.evaluations import EVALUATION
-from attscale.sweep.step import COMPLETE, CRF, Job
-from attscale.training import journal, runs
+from attscale.sweep.step import CRF, Job
+from attscale.training import runs
 
 SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the CPUs
 _RETRIES = 2
-_SETTLE = 60  # seconds until a file that a worker has written is seen here: network file systems take their time
 
 
 def rows_of(names, coco_stage=False):
     """The experiments that `names` name, by their names or by a table's number for all that stand for its cells.
 
-    One that starts from another's weights, a second step, brings that one with it, before it; with `coco_stage` those
-    that start from MS-COCO bring the experiment that pretrains on it.
+    One that starts from another's weights, a second step, brings that one with it, before it. So do those that start
+    from MS-COCO with the experiment that pretrains on it, with `coco_stage` or where that one is named as well.
     """
+    named = {row.name: row for name in names for row in _named(name)}
     chosen = {}
-    for name in names:
-        if name.isdigit():
-            rows = [row for row in experiments.EXPERIMENTS.values() if any(c.table == int(name) for c in row.cells)]
-            if not rows:
-                raise ExperimentError(f"no experiment stands for a cell of table {name}")
-        else:
-            rows = [experiments.find(name)]
-        for row in rows:
-            chain = [row]  # the experiment, what it starts from, what that one starts from, ...
-            while first := chain[-1].initial_row or (chain[-1].stage if coco_stage else None):
-                chain.append(experiments.find(first))
-            for needed in reversed(chain):
-                chosen.setdefault(needed.name, needed)
+    for row in named.values():
+        chain = [row]  # the experiment, what it starts from, what that one starts from, ...
+        while first := chain[-1].initial_row or _stage_of(chain[-1], named, coco_stage):
+            chain.append(experiments.find(first))
+        for needed in reversed(chain):
+            chosen.setdefault(needed.name, needed)
     return list(chosen.values())
+
+
+def _named(name):
+    if not name.isdigit():
+        return [experiments.find(name)]
+    rows = [row for row in experiments.EXPERIMENTS.values() if any(cell.table == int(name) for cell in row.cells)]
+    if not rows:
+        raise ExperimentError(f"no experiment stands for a cell of table {name}")
+    return rows
+
+
+def _stage_of(row, named, coco_stage):
+    return row.stage if coco_stage or row.stage in named else None
+
+
+def is_stage(row):
+    """Whether it is there for its weights alone, from which others start, and so is neither predicted nor scored."""
+    return row.name in {other.stage for other in experiments.EXPERIMENTS.values()}
 
 
 def training_of(row, names, shared, root, weights_folder, **job):
@@ -55,8 +61,7 @@ def training_of(row, names, shared, root, weights_folder, **job):
         weights = os.path.join(root, first, runs.FINAL)
     elif row.initial_weights:
         weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
-    of_row = {name: getattr(row.solver, name) for name in ("max_iter", "batch_size", "iter_size")}
-    run = runs.RunOptions(experiment=row.name, weights=weights, **(of_row | shared))
+    run = runs.RunOptions.of(row, weights=weights, **shared)
     return Job(step="train", root=root, run=run, after=first, **job)
 
 
@@ -69,6 +74,8 @@ def stages_of(training, shards):
     if weights and not training.after and not os.path.exists(weights):
         stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
         raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py{stage})")
+    if is_stage(row):
+        return [[training]]
     stages = [[training]]
     for step in ("predict", *([CRF] if training.crf else [])):
         stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
@@ -105,95 +112,3 @@ def _submit(client, job, *after):
     return client.submit(
         perform, options.encode(job), *after, key=key, pure=False, retries=_RETRIES, resources={SLOT: 1}
     )
-
-
-def status(row, root, crf=False):
-    """What the files say of an experiment: (state, detail), for the table that is shown while a sweep runs.
-
-    crf: it is done when it has been scored after the CRF as well.
-    """
-    folder = Path(root, row.name)
-    ends = [end(folder), end(folder / CRF)] if crf else [end(folder)]
-    if None not in ends:
-        return "done", ", with CRF ".join(ends)
-    if (folder / runs.FINAL).exists():
-        return "trained", ""
-    log = [record for record in journal.read(folder) if "losses" in record]
-    if log:
-        return "training", f"iteration {log[-1]['iteration']}, loss {sum(log[-1]['losses'].values()):.3f}"
-    return ("started", "") if (folder / runs.RECORD).exists() else ("waiting", "")
-
-
-def end(folder):
-    """What came of a finished experiment, or of its CRF: a score, or how many images await the server; None before."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return f"mean IOU {100 * json.loads((folder / EVALUATION).read_text())['mean_iou']:.2f}"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return f"{json.loads((folder / COMPLETE).read_text())['images']} images predicted, for VOC's server"
-    return None
-
-
-def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patience=30.0, settle=_SETTLE):
-    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures.
-
-    An experiment whose result is not in its folder has failed, whatever became of its future. The table says when no
-    worker has offered a slot for `patience` seconds.
-    """
-    shown, ended = None, None
-    slots = _Slots(client, patience)
-    while True:
-        # the futures before the files: a step writes its result before it ends
-        states = {name: future.status for name, future in futures.items()}
-        found = {row.name: status(row, root, crf) for row in rows}
-        errors = {
-            name: _failure(futures[name], state)
-            for name, state in states.items()
-            if state in ("error", "cancelled") and found[name][0] != "done"
-        }
-        pending = "pending" in states.values()
-        # "lost" is a result of no interest that died with its worker, for what counts is in its folder
-        missing = [name for name in found if found[name][0] != "done" and name not in errors]
-        if not pending:
-            ended = ended or time.monotonic()
-            if time.monotonic() - ended >= settle:
-                errors |= {name: f"ended without a result in {os.path.join(root, name)}" for name in missing}
-                missing = []
-        found |= {name: ("failed", error) for name, error in errors.items()}
-        lines = [f"{name:44} {state:9} {detail}" for name, (state, detail) in found.items()]
-        if pending and (warning := slots.warning()):
-            lines.append(f"waiting for workers: {warning}")
-        if lines != shown:
-            show(lines)
-            shown = lines
-        if not pending and not missing:
-            return errors
-        time.sleep(interval)
-
-
-def _failure(future, state):
-    if state == "cancelled":
-        return "cancelled, or the scheduler is gone; the same command goes on from here"
-    return str(future.exception())
-
-
-class _Slots:
-    """Looks, every few seconds, whether any worker offers what every step takes one of."""
-
-    def __init__(self, client, patience):
-        self._client, self._patience = client, patience
-        self._seen = self._looked = time.monotonic()
-        self._warning = None
-
-    def warning(self):
-        """What is wrong with the workers, once it has been so for a while; None where one has a slot."""
-        now = time.monotonic()
-        if now - self._looked >= min(5, self._patience):
-            self._looked = now
-            workers = self._client.scheduler_info()["workers"].values()
-            if any(worker["resources"].get(SLOT, 0) >= 1 for worker in workers):
-                self._seen = now
-            self._warning = None
-            if now - self._seen >= self._patience:
-                with_none = f"none of {len(workers)} was started with --resources {SLOT}=1"
-                self._warning = with_none if workers else "none is there"
-        return self._warning

@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 
 from attscale import cli, experiments, options, processes
-from attscale.errors import DataError, RunError, UserError
+from attscale.errors import DataError, RunError, UserError, reading
+from attscale.inference.provenance import CRF
 from attscale.results.evaluations import EVALUATION, Evaluation
 from attscale.training import runs, supervise
 
 STEPS = ("train", "predict", "crf", "evaluate")
 COMPLETE = "complete.json"  # in place of an evaluation, for images whose ground truth VOC's server has
-CRF = "crf"  # folder of an experiment's label maps after the CRF, and of their scores
+#: What tools/sweep.py takes for options of a run, as people write them.
+_SAID = {"data": "--data", "max_iter": "--max-iter", "seed": "--seed", "threads": "--threads"}
+_SAID["snapshot_interval"] = "--snapshot-interval"
 
 #: Options that say how a run is computed and kept, not what comes of it: they no longer matter once it is finished.
 _MANNER = {"gpus", "threads", "test_interval", "snapshot_interval", "keep", "log_interval"}
@@ -60,8 +63,10 @@ def check(job):
     for field in dataclasses.fields(job.run):
         before, now = getattr(there, field.name), getattr(job.run, field.name)
         if before != now and not (finished and field.name in _MANNER):
+            name = _SAID.get(field.name, field.name.replace("_", " "))
+            stage = " (with or without --coco-stage, say)" if field.name == "weights" else ""
             raise RunError(
-                f"{job.folder}: was begun with --{field.name.replace('_', '-')} {_word(before)}, not {_word(now)}; "
+                f"{job.folder}: was begun with {name} {_word(before)}, not {_word(now)}{stage}; "
                 "give what it was begun with, or choose another --out"
             )
 
@@ -131,6 +136,12 @@ def _complete(job, predictions, folder, *, crf):
     write_text(folder / COMPLETE, json.dumps(record, indent=1) + "\n")
 
 
+def images_of(path):
+    """How many images the COMPLETE file `path` says were predicted. Raises UserError."""
+    with reading(path):
+        return json.loads(path.read_text())["images"]
+
+
 def _images(job):
     """The images of the job's shard."""
     from attscale.data import lists
@@ -145,7 +156,7 @@ def _scored_on(job):
 
     row = experiments.find(job.name)
     dataset = datasets.find(row.dataset)
-    return row, dataset, "test" if row.split == "trainval_aug" else dataset.val
+    return row, dataset, "test" if row.split == experiments.TRAINVAL else dataset.val
 
 
 if __name__ == "__main__":
