@@ -49,7 +49,10 @@ def main(argv):
 
     dataset = datasets.find(row.dataset)
     split = None if arguments.pairs else arguments.split or dataset.val
-    out = arguments.out or (run_of(arguments.weights) if split == dataset.val and not arguments.although_seen else None)
+    folder = arguments.pairs[0] if arguments.pairs else arguments.predictions  # of label maps
+    out = arguments.out
+    if arguments.weights and split == dataset.val and not arguments.although_seen:
+        out = out or evaluations.folder_of(arguments.weights)
     if out and not arguments.dry_run:
         check_folder(out)  # now, not after an hour
     weights = caffemodel.read(arguments.weights) if arguments.weights else None
@@ -71,14 +74,17 @@ def main(argv):
             return
         tally = evaluate.evaluate(predictor, pairs, len(dataset.classes), progress=bar, **asked)
     else:
-        pairs = pairs if arguments.pairs else evaluate.of_split(arguments.predictions, pairs)
-        tally = evaluate.evaluate_files(pairs, len(dataset.classes), bar)
+        attention = None
+        if arguments.predictions:
+            attention = provenance.attention(folder, [image.stem for image, _ in pairs])
+            pairs = evaluate.of_split(folder, pairs)
+        tally = evaluate.evaluate_files(pairs, len(dataset.classes), weights=attention, progress=bar)
     evaluation = evaluations.Evaluation.of(
         row,
         tally,
         split=split,
         weights=arguments.weights,
-        predictions=arguments.pairs[0] if arguments.pairs else arguments.predictions,
+        predictions=folder,
         crf=after_crf,
         although_seen=arguments.although_seen,
     )
@@ -87,14 +93,6 @@ def main(argv):
         evaluation.write(out)
         evaluation.draw(out)
         say(f"wrote {Path(out, evaluations.EVALUATION)}")
-
-
-def run_of(weights):
-    """The folder of the run whose final weights these are, where scores of the validation set belong; else None."""
-    from attscale.training import runs
-
-    folder = Path(weights).parent if weights else None
-    return folder if folder and Path(weights).name == runs.FINAL and (folder / runs.RECORD).exists() else None
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def test_files_of_earlier_versions(tmp_path):
     ("changes", "said"),
     [
         ({"mean_iou": 69.08}, "mean_iou is 69.08, expected a share from 0 to 1"),
-        ({"mean_iou": float("nan")}, "mean_iou is nan, expected a share"),
+        ({"mean_iou": float("nan")}, "mean_iou is nan, expected "),
         ({"mean_iou": None}, "mean_iou is None, expected float"),
         ({"iou": {"disc": 50.0}}, "disc is 50.0, expected a share"),
         ({"iou": {"disc": "high"}}, "iou.disc is 'high', expected float"),

@@ -166,6 +166,7 @@ def test_predictions_of_a_split(untrained, tool, tmp_path):
         assert done.returncode == 0, done.stderr
     one, two = (evaluations.read(tmp_path / out / "evaluation.json") for out in "ab")
     assert one.matrix == two.matrix
+    assert one.attention == pytest.approx(two.attention, abs=1e-12)
     assert (one.split, one.weights, one.predictions) == ("val", str(untrained / "shapes.caffemodel"), None)
     assert (two.split, two.weights, two.predictions) == ("val", None, "p")
     assert not one.although_seen

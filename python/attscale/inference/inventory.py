@@ -23,7 +23,8 @@ class Inventory:
         self._lines = self.folder / f"{kind}.jsonl"
         self._values = {**made_by, **(notes or {})}
         found = read(folder, kind)
-        self._sources = dict(_sources(self._lines)) if found is not None else {}
+        noted = lines(folder, kind) if found is not None else {}
+        self._sources = {name: values["source"] for name, values in noted.items()}
         self._begun = bool(self._sources)  # a record without results holds nobody to it
         if self._begun and (other := sorted(key for key in made_by if found.get(key) != made_by[key])):
             raise UserError(
@@ -41,14 +42,14 @@ class Inventory:
             raise UserError(f"{self.folder}: its {name} was made of something else than {path}; choose another --out")
         return known is not None
 
-    def add(self, name, source):
-        """Notes that the result `name`, made of `source`, is there."""
+    def add(self, name, source, **measured):
+        """Notes that the result `name`, made of `source`, is there; measured: JSON values that `lines` gives back."""
         make_folder(self.folder)
         if not self._begun:
             write_text(self._record, json.dumps(self._values, indent=1) + "\n")
             self._begun = True
         with Appended(self._lines) as file:
-            file.write((json.dumps({"name": name, "source": source}) + "\n").encode())
+            file.write((json.dumps({"name": name, "source": source, **measured}) + "\n").encode())
         self._sources[name] = source
 
 
@@ -67,13 +68,14 @@ def digest(*contents):
     return (digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(d.digest() for d in digests))).hexdigest()
 
 
-def _sources(path):
-    """(name, digest) of each line; one that was cut short by a crash counts as not written."""
-    if not path.exists():
-        return
-    with reading(path):
-        lines = path.read_text().splitlines()
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            values = json.loads(line)
-            yield values["name"], values["source"]
+def lines(folder, kind):
+    """{name: values} of each line of `<kind>.jsonl` in `folder`; one that was cut short by a crash was not written."""
+    path, found = Path(folder, f"{kind}.jsonl"), {}
+    if path.exists():
+        with reading(path):
+            text = path.read_text()
+            for line in text.splitlines():
+                with contextlib.suppress(json.JSONDecodeError):
+                    values = json.loads(line)
+                    found[values["name"]] = {"source": values["source"], **values}
+    return found

@@ -64,15 +64,19 @@ class Output:
         there = all(path.exists() for path in self._paths(source.name).values())
         return there and self._inventory.has(source.name, source.digest, source.path)
 
-    def write(self, source, maps, weight_maps):
-        """Writes what was asked for; the label map last, so that it tells that the rest is there."""
+    def write(self, source, maps, weight_maps, attention):
+        """Writes what was asked for; the label map last, so that it tells that the rest is there.
+
+        attention: (S, H, W), whose means are noted; None where there is none.
+        """
         paths = self._paths(source.name)
         if self.options.scores:
             scores.write(paths["scores"], maps)
         if weight_maps is not None:
             scores.write(paths["weight_maps"], weight_maps)
         write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8))
-        self._inventory.add(source.name, source.digest)
+        means = {} if attention is None else {"attention": attention.mean(axis=(1, 2), dtype=np.float64).tolist()}
+        self._inventory.add(source.name, source.digest, **means)
 
     def _paths(self, name):
         asked = [kind for kind in ("scores", "weight_maps") if getattr(self.options, kind)]
@@ -107,7 +111,9 @@ def predict(row, weights_path, images, folder, options, *, gpus=(), threads=None
             there += 1
             continue
         maps = _scores(predictor, source, options)
-        output.write(source, maps, predictor.weight_maps() if options.weight_maps else None)
+        weight_maps = predictor.weight_maps() if options.weight_maps else None
+        one_pass = not options.flip and len(options.scales) == 1
+        output.write(source, maps, weight_maps, predictor.attention() if one_pass else None)
         count += 1
     return Done(count=count, seconds=time.monotonic() - started, there=there)
 

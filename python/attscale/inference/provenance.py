@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from attscale import experiments
 from attscale.data.lists import read_images
 from attscale.errors import DataError, ExperimentError, UserError, WeightsError
@@ -20,6 +22,17 @@ def records(folder):
     """What a folder of label maps says that they were made by, {kind: values}; empty for anyone's PNGs."""
     found = {kind: inventory.read(folder, kind) for kind in (PREDICTIONS, CRF)}
     return {kind: values for kind, values in found.items() if values is not None}
+
+
+def attention(folder, names):
+    """The mean weight of each scale over the images `names` whose predictions are in `folder`: of each, and of those.
+
+    None where the folder does not say it of all of them: anyone's PNGs, a net without attention, label maps after the
+    CRF.
+    """
+    known = inventory.lines(folder, PREDICTIONS)
+    weights = [known.get(name, {}).get("attention") for name in names]
+    return None if None in weights or not weights else np.mean(weights, axis=0)
 
 
 def experiment_of(name):

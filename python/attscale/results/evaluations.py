@@ -10,6 +10,7 @@ from attscale import datasets, experiments, options
 from attscale.errors import DataError, UserError, reading
 from attscale.files import write_text
 from attscale.scoring import evaluate, metrics
+from attscale.training import runs
 
 EVALUATION, TABLES = "evaluation.json", "evaluation.md"
 RUNS = "runs"  # where results are looked for unless folders are named
@@ -132,6 +133,12 @@ class Evaluation:
 def per_cent(share):
     """A share for people, to two decimals; `-` where there is none."""
     return "-" if share is None else f"{100 * share:.2f}"
+
+
+def folder_of(weights):
+    """Where scores of the caffemodel `weights` belong: the folder of the run whose final ones they are; else None."""
+    path = Path(weights)
+    return path.parent if path.name == runs.FINAL and path.with_name(runs.RECORD).exists() else None
 
 
 def find(folders=()):

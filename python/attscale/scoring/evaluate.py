@@ -51,8 +51,8 @@ def evaluate(predictor, pairs, classes, *, branches=False, by_size=False, progre
     return Tally(len(pairs), matrix, alone, tuple(objects), np.mean(weights, axis=0) if weights else None)
 
 
-def evaluate_files(pairs, classes, progress=iter):
-    """The Tally of label maps on disk: pairs of (prediction, truth) paths.
+def evaluate_files(pairs, classes, *, weights=None, progress=iter):
+    """The Tally of label maps on disk: pairs of (prediction, truth) paths; weights: as the Tally has them, if known.
 
     Raises DataError for one that is missing, no label map, of another size, or with values that are no class.
     """
@@ -67,7 +67,7 @@ def evaluate_files(pairs, classes, progress=iter):
         if (prediction[truth != IGNORE] == IGNORE).any():
             raise DataError(f"{prediction_path}: has 255, which is no class, where {truth_path} has one")
         matrix += metrics.confusion(truth, prediction, classes)
-    return Tally(len(pairs), matrix)
+    return Tally(len(pairs), matrix, weights=weights)
 
 
 def pair_up(predictions, truths):

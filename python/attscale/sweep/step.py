@@ -117,11 +117,13 @@ def evaluate(job):
 
 def _score(job, predictions, folder, *, crf):
     from attscale.data import lists
+    from attscale.inference import provenance
     from attscale.scoring import evaluate
 
     row, dataset, split = _scored_on(job)
     pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
-    tally = evaluate.evaluate_files(pairs, len(dataset.classes))
+    weights = provenance.attention(predictions, [prediction.stem for prediction, _ in pairs])
+    tally = evaluate.evaluate_files(pairs, len(dataset.classes), weights=weights)
     Evaluation.of(row, tally, split=split, crf=crf, weights=str(job.folder / runs.FINAL)).write(folder)
 
 
