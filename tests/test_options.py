@@ -41,6 +41,7 @@ def test_nested_there_and_back():
         ({"inner": {"sise": 1}}, "Options: unknown key 'sise'"),
         ({"inner": 1}, "Nested: inner is 1, expected Options"),
         ({"shares": {"x": "a"}}, "Nested: shares.x is 'a', expected float"),
+        ({"shares": {"x\ny": "a"}}, r"Nested: shares.x\\ny is 'a', expected float"),
         ({"rows": [["a", 1]]}, r"Nested: rows is \['a', 1\], expected tuple"),
         ({"rows": [["a", 1, ["b"]]]}, "Nested: rows is 'b', expected float"),
     ],
@@ -60,6 +61,11 @@ def test_what_does_not_fit_is_named_in_the_depth(change, said):
         ('{"size": 1, "fast": 1}', "fast is 1, expected bool"),
         ('{"size": 1, "names": ["a", 2]}', "names is 2, expected str"),
         ('{"size": 1, "names": "a"}', "names is 'a'"),
+        ('{"size": 1, "rate": NaN}', "rate is nan, expected float"),
+        ('{"size": 1, "rate": -Infinity}', "rate is -inf, expected float"),
+        ('{"size": 1, "rate": 1' + 400 * "0" + "}", "rate is 10000"),
+        ('{"size": ' + 900 * "[" + 900 * "]" + "}", "size is [[[[[[["),
+        (100000 * "[", "is not JSON"),
         ("[1]", "expected an object with keys, got [1]"),
         ("{'size': 1}", "is not JSON"),
         ("__import__('os').system('true')", "is not JSON"),
@@ -68,3 +74,7 @@ def test_what_does_not_fit_is_named_in_the_depth(change, said):
 def test_what_does_not_fit_is_named(text, said):
     with pytest.raises(UserError, match=said.replace("(", r"\(").replace(")", r"\)").replace("[", r"\[")):
         decode(Options, text)
+
+
+def test_an_error_is_one_line_whatever_the_names_in_it():
+    assert str(UserError("a\nb.txt: no such file")) == "a b.txt: no such file"

@@ -6,7 +6,13 @@ import stat
 
 
 class UserError(Exception):
-    """Bad input: the message is complete, a traceback would add nothing."""
+    """Bad input: the message is complete, a traceback would add nothing.
+
+    It is one line, whatever the names of files and the values in it hold.
+    """
+
+    def __str__(self):
+        return " ".join(super().__str__().splitlines())
 
 
 class DataError(UserError):

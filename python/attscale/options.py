@@ -2,10 +2,16 @@
 
 import dataclasses
 import json
+import math
+import reprlib
+import sys
 import types
 import typing
 
 from attscale.errors import UserError
+
+_SHORT = reprlib.Repr()  # of what is nested as deep as JSON allows, Python's own repr ends in a RecursionError
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def decode(cls, text):
@@ -20,8 +26,9 @@ def decode(cls, text):
 def from_values(cls, values):
     """The dataclass `cls` from a dict of JSON's or TOML's values.
 
-    Fields may be int, float, bool, str, other dataclasses, `X | None`, `dict[str, X]`, `tuple[X, ...]` and tuples of a
-    fixed form. Raises UserError, naming the key and the value, for unknown and missing keys and values of another type.
+    Fields may be int, float (neither NaN nor infinite), bool, str, other dataclasses, `X | None`, `dict[str, X]`,
+    `tuple[X, ...]` and tuples of a fixed form. Raises UserError, naming the key and the value, for unknown and missing
+    keys and values of another type.
     """
     if not isinstance(values, dict):
         raise UserError(f"{cls.__name__}: expected an object with keys, got {_short(values)}")
@@ -65,18 +72,19 @@ def _convert(where, value, hint):
         else:
             return tuple(_convert(where, item, arguments[0]) for item in value)
     elif origin is dict and isinstance(value, dict):
-        return {str(key): _convert(f"{where}.{key}", item, arguments[1]) for key, item in value.items()}
+        return {str(key): _convert(f"{where}.{repr(key)[1:-1]}", item, arguments[1]) for key, item in value.items()}
     elif dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return from_values(hint, value)
     elif hint is float and type(value) is int:
-        return float(value)
-    elif type(value) is hint:
+        if abs(value) <= sys.float_info.max:
+            return float(value)
+    elif type(value) is hint and (hint is not float or math.isfinite(value)):
         return value
     raise UserError(f"{where} is {_short(value)}, expected {_words(hint)}")
 
 
 def _short(value):
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

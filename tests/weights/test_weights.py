@@ -104,6 +104,36 @@ def test_copies_of_shared_parameters_that_agree_are_welcome(saved, make_net):
     assert np.array_equal(net.params["a_res05"][0].data, a[0])
 
 
+def blob(*dims, data=b"\0" * 4):
+    """A blob's message: these dimensions, any whole numbers, and its data."""
+    tagged = caffemodel._tagged
+    return tagged(7, tagged(1, b"".join(map(caffemodel._varint_bytes, dims)))) + tagged(5, data)
+
+
+def nested(depth):
+    data = b""
+    for _ in range(depth):
+        data = caffemodel._tagged(7, data)
+    return data
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *(blob(2**40), blob(2**32, 2**32), blob(2**63, 2), blob(2**64 - 1), blob(2**69), blob(*[1] * 100)),
+        *(blob(0, 2**63, data=b""), blob(0, 2**40, 2**40, data=b""), blob(1, data=b"\0" * 5), nested(3000)),
+    ],
+    ids=[
+        *("absurd", "beyond int64", "beyond int64 at once", "minus one", "more than a varint", "a hundred axes"),
+        *("nothing, but absurd", "nothing, beyond int64", "a fifth byte", "deep"),
+    ],
+)
+def test_blobs_of_absurd_shapes_are_refused(message, tmp_path):
+    layer = caffemodel._tagged(1, b"a") + caffemodel._tagged(7, message)
+    with pytest.raises(WeightsError, match="w: not a caffemodel, or cut short"):
+        caffemodel.decode(caffemodel._tagged(100, layer), "w")
+
+
 @pytest.mark.parametrize(
     ("cut", "said"),
     [
