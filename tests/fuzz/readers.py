@@ -21,7 +21,7 @@ from PIL import Image
 from attscale import datasets, experiments, options, prototxt
 from attscale.data import lists, loader, shapes, verify
 from attscale.data.images import check_label, read_image, read_label, voc_palette
-from attscale.errors import RunError, UserError
+from attscale.errors import RunError, UserError, reading
 from attscale.inference import inventory, provenance, scores, sources, submission
 from attscale.machine import limits
 from attscale.ops.interp import SizeRule
@@ -232,11 +232,24 @@ class Lists(Reader):
             yield Base(name, b"".join(data.splitlines(keepends=True)[:60]), "text")
 
     def read(self, path):
-        listfiles.ids(path)
+        errors = []
+        for read in (self._images, self._pairs, listfiles.ids):
+            try:
+                read(path)
+            except UserError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    @staticmethod
+    def _pairs(path):
+        return lists.read_list(path.parent, path.name)
+
+    @staticmethod
+    def _images(path):
         found = lists.read_list(path.parent, path.name, labels=False)
         with contextlib.suppress(UserError):  # of one that is not there, as it should
             lists.check_pairs([(image,) for image, _ in found], path)
-        return lists.read_list(path.parent, path.name)
 
 
 class Caffemodels(Reader):
@@ -387,11 +400,9 @@ _KINDS = {"loader": loader.LoaderOptions, "run": runs.RunOptions, "size": SizeRu
 
 
 def text_of(path):
-    """The text of a file of which a command gets text: what is none is refused by the system already."""
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(str(error)) from None
+    """The text of a file, for what gets its text from Caffe or from the command line, and meets no strange file."""
+    with reading(path):
+        return path.read_text() if path.is_file() else ""
 
 
 class RunRecords(Reader):
@@ -451,7 +462,10 @@ class Sweeps(Reader):
         yield Base(f"{ROW.name}/evaluation.json", json.dumps(made.evaluation()).encode(), "json")
 
     def read(self, path):
-        return plan.status(ROW, path.parents[1])
+        state, detail = plan.status(ROW, path.parents[1])
+        if state != "done":
+            raise UserError(f"{path} is not taken for a result")
+        return detail
 
 
 class Evaluations(Reader):
@@ -662,7 +676,7 @@ class CocoInstances(Reader):
         labels = {str(p.relative_to(root)): read_label(p) for p in sorted(root.glob("Segmentation*/train2014/*.png"))}
         for name, value in labels.items():
             check_label(value, name, len(datasets.find("coco").classes))
-        return labels, [file.texts for file in made]
+        return labels, [file.pairs(root) for file in made]
 
     def changed(self, base, value, data, other):
         classes = datasets.find("coco").classes

@@ -81,7 +81,11 @@ def of_reader(name, arguments):
 
     with scratch() as folder:
         limits = {"seed": arguments.seed, "seconds": arguments.seconds, "most": arguments.inputs}
-        return harness.run(name, readers.READERS[name], folder, keep=arguments.keep, **limits)
+        try:
+            return harness.run(name, readers.READERS[name], folder, keep=arguments.keep, **limits)
+        except Exception as error:  # noqa: BLE001, the others are run all the same
+            fault = harness.Fault("unexpected", "before any damage", f"{type(error).__name__}: {error}", 1)
+            return harness.Tally(name, faults={("unexpected", "before any damage"): fault})
 
 
 def scratch():
