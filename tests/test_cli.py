@@ -43,6 +43,7 @@ def test_another_broken_pipe_is_a_fault(tmp_path):
         ("open('no such file')", "error: no such file: No such file or directory (unexpected: FileNotFoundError"),
         ("{}['key']", "error: 'key' (unexpected: KeyError"),
         ("raise ValueError('two\\nlines')", "error: two lines (unexpected: ValueError"),
+        ("raise ValueError(f'no image: {object()}')", "error: no image: (its data) (unexpected: ValueError"),
         ("raise MemoryError('4 GiB')", "error: out of memory: 4 GiB"),
         ("raise AssertionError", "error: AssertionError (unexpected: AssertionError"),
     ],

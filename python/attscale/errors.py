@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import re
 import stat
+
+_OBJECT = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")
 
 
 class UserError(Exception):
@@ -67,5 +70,5 @@ def _refuse_endless(path, kind):
 
 
 def one_line(error):
-    """What an exception says, its type where that is all there is, without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What an exception says, its type where that is all there is, without line breaks and addresses of objects."""
+    return _OBJECT.sub("(its data)", " ".join(str(error).split())) or type(error).__name__
