@@ -23,6 +23,7 @@ ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
         (-6, [ABORT.format("a == b"), "*** Check failure stack trace: ***"], processes.ProcessDiedError, "a == b$"),
         (-6, [ABORT.format("error == cudaSuccess (2 vs. 0)  out of memory")], OutOfMemoryError, "out of memory"),
         (-9, ["it was here"], processes.ProcessDiedError, "SIGKILL .*run out of memory.*last words: it was here$"),
+        (3, ["it was here", "x: 4%|4  | 1/24 [00:01<00:02, 5it/s]"], processes.ProcessDiedError, "words: it was here$"),
         (3, [], processes.ProcessDiedError, "^the process ended with status 3$"),
     ],
 )

@@ -35,6 +35,12 @@ def test_a_part_of_something_larger_ends_without_a_line(terminal, capsys):
     assert ("val" in capsys.readouterr().err) == terminal
 
 
+def test_a_bar_that_is_disabled_says_nothing(terminal, capsys):
+    with progress.Bar(total=3, disable=True) as bar, bar.pause():
+        bar.update()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_pause_does_not_count(terminal):
     with progress.Bar(total=10, smoothing=0) as bar:
         for number in range(10):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains an experiment; a data set's name alone means its best model in the paper.
 
-Ctrl-C or SIGTERM finishes the iteration, takes a snapshot and ends; --resume continues to the same weights.
+Ctrl-C or SIGTERM finishes the iteration, takes a snapshot and ends (130, 143); --resume continues to the same weights.
 """
 
 import sys
@@ -9,28 +9,28 @@ import time
 from pathlib import Path
 
 from attscale import cli, experiments
-from attscale.errors import OutOfMemoryError, RunError, UserError
-from attscale.processes import ProcessDiedError
+from attscale.errors import RunError
 from attscale.training import runs, supervise
 
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/train.py voc --weights weights/vgg16_20M.caffemodel")
-    cli.add_net_arguments(parser, weights_required=False, name_required=False)
-    parser.add_argument(
-        "--resume", metavar="RUN", type=cli.path, help="continue the run in this folder, from its newest good snapshot"
-    )
-    parser.add_argument("--out", metavar="DIR", type=cli.path, help="run folder (default: runs/NAME/TIME)")
+    weights = "caffemodel to start from (default: the experiment's, if it is in weights/)"
+    cli.add_net_arguments(parser, weights_required=False, name_required=False, weights=weights)
+    run = "continue the run in this folder, from its newest good snapshot (default: begin one)"
+    parser.add_argument("--resume", metavar="RUN", help=run)
+    parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/NAME/TIME)")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: the experiment's)")
-    parser.add_argument("--batch-size", metavar="N", type=cli.positive, help="images in memory at once, on each GPU")
-    parser.add_argument("--iter-size", metavar="N", type=cli.positive, help="batches per iteration")
-    parser.add_argument(
-        "--seed", metavar="N", type=cli.seed, default=0, help="of data order, augmentation, fillers and dropout"
-    )
+    own = "(default: the experiment's)"
+    parser.add_argument("--batch-size", metavar="N", type=cli.positive, help=f"images at once, on each GPU {own}")
+    parser.add_argument("--iter-size", metavar="N", type=cli.positive, help=f"batches an iteration {own}")
+    seed = "of data order, augmentation, fillers and dropout (default: 0)"
+    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help=seed)
     device = cli.default_device()
     parser.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
-    parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="these GPUs, a process each")
-    parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help="mean IOU on val every N")
+    parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="a process on each (default: none)")
+    interval = "mean IOU on val every N iterations (default: never)"
+    parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help=interval)
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument(
         "--keep", metavar="N", type=cli.positive, default=3, help="snapshots, and the best (default: 3)"
@@ -74,21 +74,15 @@ def main(argv):
             print(line, flush=True)
         return None
     folder = Path(arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}")
-    runs.create(folder, options, [Path(sys.executable).name, *sys.argv])
-    try:
-        return supervise.run(folder)
-    except (ProcessDiedError, OutOfMemoryError):  # it can be continued, and says so
-        raise
-    except UserError:
-        runs.forget(folder)
-        raise
+    with runs.begun(folder, options, [Path(sys.executable).name, *sys.argv]):
+        sys.exit(supervise.run(folder))
 
 
 def resume(folder):
     if (folder / runs.FINAL).exists():
         print(f"{folder / runs.FINAL}: this run is finished")
     else:
-        supervise.run(folder)
+        sys.exit(supervise.run(folder))
 
 
 def gpus(text):

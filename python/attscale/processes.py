@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 
+from attscale import progress
 from attscale.errors import OutOfMemoryError, RunError, UserError
 
 _PR_SET_PDEATHSIG = 1
@@ -93,7 +94,7 @@ def failure(status, lines, what="the process", advice=lambda cause: ""):
     if cause := next(filter(None, map(failed_check, lines)), None):
         kind = OutOfMemoryError if is_memory(cause) else ProcessDiedError
         return kind(f"Caffe stopped: {cause}{advice(cause)}")
-    words = [line for line in lines if line.strip() and not NOISE.match(line)]
+    words = [line for line in lines if line.strip() and not NOISE.match(line) and not progress.is_line(line)]
     last = f"; its last words: {words[-1].strip()}" if words else ""
     if status < 0:
         name = signal.Signals(-status).name

@@ -25,7 +25,7 @@ class Bar(tqdm):
         if self._lines:  # without a delay the first line would say that nothing has been done
             options |= {"miniters": 1, "mininterval": _EVERY, "maxinterval": _EVERY, "delay": 1e-9, "ncols": 0}
         super().__init__(*arguments, **options)
-        if self._lines:
+        if self._lines and not self.disable:
             self._decr_instances(self)  # `tqdm.write` would draw it again after every line
 
     def display(self, msg=None, pos=None):

@@ -28,10 +28,11 @@ def train(folder, *arguments):
     return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def start(folder, *arguments):
+def start(folder, *arguments, env=None):
     return subprocess.Popen(
         command(*arguments),
         cwd=folder,
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,11 +45,13 @@ def weights(folder):
 
 
 def assert_same_weights(folder, other):
+    """The same files, byte by byte; where they differ, the layer is named."""
     found, expected = weights(folder), weights(other)
     assert list(found) == list(expected)
     for name in expected:
         for blob, value in zip(found[name], expected[name], strict=True):
             assert blob.tobytes() == value.tobytes(), name
+    assert (folder / runs.FINAL).read_bytes() == (other / runs.FINAL).read_bytes()
 
 
 def assert_same_losses(folder, other):

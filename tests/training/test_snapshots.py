@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from caffe.proto import caffe_pb2
 
 from attscale.training import journal, runs, snapshots
 from conftest import REPO, one_line_error
@@ -41,7 +42,13 @@ def broken_record(path):
     return "iter_00000022/snapshot.json: not readable: "
 
 
-@pytest.mark.parametrize("damage", [cut_weights, cut_state, lack_state, another_net, broken_record])
+def another_iteration(path):
+    record = json.loads((path / snapshots.RECORD).read_text())
+    (path / snapshots.RECORD).write_text(json.dumps({**record, "iteration": 21}))
+    return "iter_00000022/snapshot.json: says iteration 21, the solver's state says 22"
+
+
+@pytest.mark.parametrize("damage", [cut_weights, cut_state, lack_state, another_net, another_iteration, broken_record])
 def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
     said = damage(half / runs.SNAPSHOTS / "iter_00000022")
     done = train(half.parent, "--resume", "half")
@@ -53,11 +60,12 @@ def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
 
 
 def stored(run, iteration, text=b"w"):
-    """A snapshot whose files are not Caffe's: attscale.training.snapshots does not look inside."""
+    """A snapshot of a state without history and of no weights: attscale.training.snapshots does not look for them."""
 
     def save(folder):
         (folder / snapshots.WEIGHTS).write_bytes(text)
-        (folder / snapshots.STATE).write_bytes(b"s")
+        state = caffe_pb2.SolverState(iter=iteration, current_step=1)
+        (folder / snapshots.STATE).write_bytes(state.SerializeToString())
 
     return snapshots.write(run, iteration, "net", save, {})
 

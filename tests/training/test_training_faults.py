@@ -162,6 +162,13 @@ def test_weights_that_are_not_finite_are_not_kept(mini, tmp_path):
     assert not (tmp_path / "f" / runs.FINAL).exists()
 
 
+def test_weights_that_blew_up_in_the_last_iteration_are_no_result(mini, tmp_path):
+    """They are finite, and no loss was computed with them; the loss that was recorded is the one before."""
+    with pytest.raises(RunError, match=r"after the last iteration loss is .*: the weights blew up"):
+        train_row(narrow(base_lr=1e12, max_iter=1), tmp_path / "r", mini)
+    assert not (tmp_path / "r" / runs.FINAL).exists()
+
+
 def test_a_poisoned_image_is_the_one_that_is_named(mini, tmp_path):
     """Every image is the mean's colour but one; first-layer weights so large that only that one overflows.
 

@@ -7,6 +7,7 @@ the processes of real runs are, and for the same reason.
 import dataclasses
 import json
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -46,7 +47,8 @@ def _attempt(options):
     short = {"max_iter": 2, "log_interval": 1, "test_interval": 0, "snapshot_interval": 2, "gpus": options.gpus[:1]}
     with tempfile.TemporaryDirectory() as folder:
         runs.create(folder, dataclasses.replace(options, **short), sys.argv)
-        supervise.run(folder, module="attscale.training.dryrun", temporary=True)
+        if status := supervise.run(folder, module="attscale.training.dryrun", temporary=True):
+            sys.exit(status)
         return json.loads(Path(folder, _MEASURED).read_text())
 
 
@@ -54,21 +56,25 @@ def main(argv):
     folder, _ = processes.adopt(argv)
     stopping.second_interrupt_ends_at_once()
     options = runs.load(folder)
-    trainer.set_up(options)
-    measured = measure(options, folder)
+    with stopping.Stop() as stop:
+        trainer.set_up(options)
+        measured = measure(options, folder, stop)
     if measured is None:
-        sys.exit(130)
+        sys.exit(128 + signal.Signals[stop.asked])
     write_text(Path(folder, _MEASURED), json.dumps(measured))
 
 
-def measure(options, folder):
-    """Trains the run's iterations in `folder`, which should be two; what was measured, by name; None where stopped."""
+def measure(options, folder, stop=None):
+    """Trains the run's iterations in `folder`, which should be two; what was measured, by name; None where stopped.
+
+    Without weights, too: what the net needs does not depend on them.
+    """
     from attscale.machine import device, inspection
     from attscale.training import journal, loop
 
     row = options.row
     started = time.monotonic()
-    final = loop.train(row, folder, options)
+    final = loop.train(row, folder, options, stop=stop, measured=True)
     if final is None:
         return None
     seconds = time.monotonic() - started
@@ -92,7 +98,8 @@ def measure(options, folder):
 def _lines(options, measured):
     row, images, second = options.row, options.batch_size * options.iter_size, measured["seconds_of_the_last"]
     yield f"{row.name}: {images} images an iteration, {options.batch_size} at once"
-    yield f"loss {measured['loss']:.3f} after two iterations"
+    untrained = ", without the weights that it starts from" if row.start and options.weights is None else ""
+    yield f"loss {measured['loss']:.3f} after two iterations{untrained}"
     yield (
         f"memory: {measured['memory_mib'] / 2**10:.2f} GiB of main memory at most; "
         f"weights {measured['weights_bytes'] / 2**20:.0f} MiB on disk"

@@ -4,36 +4,36 @@ import contextlib
 import functools
 import math
 import resource
-import sys
 import time
 from pathlib import Path
 
 import caffe
 import numpy as np
-from tqdm import tqdm
 
-from attscale import datasets, prototxt
+from attscale import datasets, progress, prototxt
 from attscale.data import lists, verify
 from attscale.data.loader import batch_files
 from attscale.errors import DataError, ExperimentError, RunError
-from attscale.files import make_folder, write_whole
+from attscale.files import make_folder
 from attscale.inference.predictor import Predictor
 from attscale.machine import device
 from attscale.scoring import evaluate, metrics
 from attscale.training import snapshots, solvers, stopping
 from attscale.training.journal import Journal
 from attscale.training.runs import FINAL
+from attscale.weights import manifest
 
 #: A loss above this is an explosion: a net that knows nothing has ln(classes), 3 to 5, per head.
 EXPLODED = 1e3
 
 
-def train(row, folder, options, *, rank=0, stop=None, nccl_id=None):
+def train(row, folder, options, *, rank=0, stop=None, nccl_id=None, measured=False):
     """Trains `row` in `folder`, from its newest good snapshot if there is one, to `folder`/final.caffemodel.
 
     options: the RunOptions, for all that `row` does not say itself. rank: of one process for each GPU; nccl_id: theirs.
     Returns the path of the final weights, or None when a signal stopped it: then a snapshot was taken, if there was
     an iteration to keep. stop: the Stop that the process has installed; without one, signals are heard meanwhile.
+    measured: only to see what it takes, and so without weights, too.
     Whatever happened in between, the final weights are those of an undisturbed run, bit for bit on a CPU: samples and
     their augmentation depend on seed and position, dropout on seed and iteration, and the solver's state is restored.
     Raises UserError, before anything is built up, for data or weights that are not there; and when the loss is no
@@ -41,43 +41,43 @@ def train(row, folder, options, *, rank=0, stop=None, nccl_id=None):
     """
     if stop is None:
         with stopping.Stop() as stop:
-            return train(row, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
+            return train(row, folder, options, rank=rank, stop=stop, nccl_id=nccl_id, measured=measured)
     folder = Path(folder)
     try:
-        run = _begin(row, folder, options, rank, stop, nccl_id)
+        run = _begin(row, folder, options, rank, stop, nccl_id, measured)
     except stopping.StoppedError:
         if rank == 0:
-            _say(f"{stop.asked}: stopped before the first iteration")
+            progress.say(f"{stop.asked}: stopped before the first iteration")
         return None
     with run.journal:
         if not run.go(stop):
             return None
     if rank == 0:
-        run.demand_finite_weights(row.solver.max_iter)
+        run.demand_sound_weights()
         snapshots.reserve(folder, solvers.weights_bytes(run.solver.net))
-        write_whole(folder / FINAL, run.solver.net.save, durable=True)
+        solvers.write_weights(run.solver.net, folder / FINAL, row.name)
     return folder / FINAL
 
 
-def _begin(row, folder, options, rank, stop, nccl_id):
+def _begin(row, folder, options, rank, stop, nccl_id, measured):
     """All that comes before the first iteration: a _Run. Raises StoppedError."""
     stop.check()
-    if options.weights is None and row.start:
+    if options.weights is None and row.start and not measured:
         raise ExperimentError(
             f"{row.name} starts from {row.start}: name such a file with --weights (without one every "
-            "layer but the last would start at zero and stay there)"
+            f"layer but the last would start at zero and stay there){manifest.advice(row.initial_weights)}"
         )
     dataset = datasets.find(row.dataset)
     verify.ensure(dataset, options.data, row.split or dataset.train, lambda pairs: _checking(pairs, stop))
     make_folder(folder)
-    snapshot = snapshots.newest_good(folder, solvers.fingerprint(row), _say)
+    snapshot = snapshots.newest_good(folder, solvers.fingerprint(row), progress.say)
     stop.check()
     solver = solvers.make(row, folder, options, rank, snapshot.iteration if snapshot else 0)
     if snapshot:
         solvers.restore(solver, snapshot)
     elif options.weights is not None:
         fresh = solvers.start_from(options.weights, solver.net, row)
-        _say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
+        progress.say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
     stop.begin()
     if nccl_id is not None:
         nccl = caffe.NCCL(solver, nccl_id)
@@ -103,24 +103,23 @@ class _Run:
         """Runs the iterations that are left; returns whether it came to the last before it was to stop."""
         options, limit, quiet = self.options, self.row.solver.max_iter, self.rank > 0
         self._start_clock()
-        progress = {"initial": self.start, "unit": "it", "desc": self.row.name, "smoothing": 0.05, "mininterval": 1}
-        with tqdm(total=limit, disable=quiet, **progress) as bar:
+        shown = {"initial": self.start, "unit": "it", "desc": self.row.name, "smoothing": 0.05, "mininterval": 1}
+        with progress.Bar(total=limit, disable=quiet, **shown) as bar:
             for iteration in range(self.start + 1, limit + 1):
                 stop.before(iteration)
                 self._step(iteration)
                 bar.update()
-                if iteration % options.log_interval == 0:
-                    total = sum(self.sums.values()) / options.log_interval
-                    bar.set_postfix(loss=f"{total:.3f}", refresh=False)
-                    self._log(iteration)
+                if iteration % options.log_interval == 0 or iteration == limit:
+                    bar.set_postfix(loss=f"{self._log(iteration):.3f}", refresh=False)
                 if options.test_interval and iteration % options.test_interval == 0 and not quiet:
-                    self._test(iteration)
+                    with bar.pause():
+                        self._test(iteration)
                 last = stop.after(iteration)
                 if (iteration % options.snapshot_interval == 0 and iteration < limit) or last:
                     self._snapshot(iteration)
                 if last:
                     if not quiet:
-                        _say(f"{stop.asked}: stopped after iteration {iteration}, which is kept")
+                        progress.say(f"{stop.asked}: stopped after iteration {iteration}, which is kept")
                     return False
         return True
 
@@ -138,7 +137,7 @@ class _Run:
         self.waited += self.passes.waited
         for number, losses in enumerate(self.passes.losses):
             for head, loss in losses.items():
-                if not math.isfinite(loss) or loss > EXPLODED:
+                if _exploded(loss):
                     self._refuse(iteration, number, head, loss)
                 self.sums[head] += loss / len(self.passes.losses)
 
@@ -149,12 +148,15 @@ class _Run:
         raise RunError(f"iteration {iteration}: {head} is {loss:g} on the batch {files}; {self._way_on()}")
 
     def _log(self, iteration):
+        """Records the iterations since the last record; returns the sum of their mean losses."""
+        iterations = (iteration - 1) % self.options.log_interval + 1  # fewer for the last record of the run
+        losses = {head: total / iterations for head, total in self.sums.items()}
         seconds = time.monotonic() - self.since
         on_gpu = device.gpu_memory() if self.options.gpus else None
         self.journal.write(
             {
                 "iteration": iteration,
-                "losses": {head: total / self.options.log_interval for head, total in self.sums.items()},
+                "losses": losses,
                 "lr": self.solver.lr,
                 "images_per_second": round(self.images / seconds, 2),
                 "seconds": round(seconds, 3),
@@ -166,6 +168,7 @@ class _Run:
         )
         self.sums = dict.fromkeys(self.sums, 0.0)
         self._start_clock()
+        return sum(losses.values())
 
     def _start_clock(self):
         self.since, self.images, self.waited, self.inside = time.monotonic(), 0, 0.0, 0.0
@@ -175,10 +178,11 @@ class _Run:
         self.scorer = self.scorer or Predictor(self.row, share_with=self.solver.net)
         dataset = datasets.find(self.row.dataset)
         pairs = lists.read_split(dataset, self.options.data, dataset.val)
-        result = evaluate.evaluate(self.scorer, pairs, len(dataset.classes))
+        bar = functools.partial(progress.Bar, unit="image", desc=dataset.val, leave=False)
+        result = evaluate.evaluate(self.scorer, pairs, len(dataset.classes), progress=bar)
         score = metrics.mean_iou(result.matrix)
         self.journal.write({"iteration": iteration, "mean_iou": score})
-        _say(f"iteration {iteration}: mean IOU on {dataset.val} {100 * score:.2f}")
+        progress.say(f"iteration {iteration}: mean IOU on {dataset.val} {100 * score:.2f}")
         if self.best is None or score > self.best[0]:
             self.best = [score, iteration]
             self._snapshot(iteration)
@@ -201,6 +205,14 @@ class _Run:
             if not all(np.isfinite(blob.data).all() for blob in blobs):
                 raise RunError(f"iteration {iteration}: weights of {name} are no longer finite; {self._way_on()}")
 
+    def demand_sound_weights(self):
+        """The same after the last iteration, and where the loss that comes of the weights has exploded: nobody else
+        would pass an image through them."""
+        self.demand_finite_weights(self.row.solver.max_iter)
+        for head, loss in self.solver.net.forward().items():
+            if _exploded(float(loss)):
+                raise RunError(f"after the last iteration {head} is {float(loss):g}: the weights blew up")
+
     def _way_on(self):
         """The end of an error whose cause a run that is continued would meet again."""
         snapshot = snapshots.newest_good(self.folder, self.fingerprint, lambda line: None)
@@ -219,12 +231,11 @@ class _Silent(contextlib.nullcontext):
         pass
 
 
-def _say(line):
-    """A line above the progress bar."""
-    tqdm.write(line, file=sys.stderr)
+def _exploded(loss):
+    return not math.isfinite(loss) or loss > EXPLODED
 
 
 def _checking(pairs, stop):
-    for pair in tqdm(pairs, unit="pair", desc="checking the data"):
+    for pair in progress.Bar(pairs, unit="pair", desc="checking the data"):
         stop.check()
         yield pair

@@ -6,13 +6,15 @@ import fcntl
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 from attscale import experiments, options
-from attscale.errors import ExperimentError, RunError, UserError, reading
-from attscale.files import make_folder, write_text
+from attscale.errors import ExperimentError, OutOfMemoryError, RunError, UserError, reading
+from attscale.files import clear, make_folder, naming
+from attscale.processes import ProcessDiedError
 
 #: What is in the folder of a run, besides the prototxts that run, which go by `prototxt.FILES`.
 RECORD = "run.json"  # what was asked for
@@ -24,7 +26,9 @@ CONSOLE = "console.log"  # what its processes said
 SNAPSHOTS = "snapshots"
 FINAL = "final.caffemodel"
 SHARED = ".shared"  # between the processes of a start
+PARTIAL = ".partial"  # in SNAPSHOTS: one that is being written
 _REPO = Path(__file__).parents[3]
+_MOST = {"seed": 2**63 - 1}  # of Caffe's int64; all others are its int32
 _PACKAGES = ("matplotlib", "numpy", "opencv-python-headless", "pillow", "protobuf", "scipy")
 
 
@@ -45,6 +49,18 @@ class RunOptions:
     snapshot_interval: int = 500  # iterations
     keep: int = 3  # snapshots, besides the best
     log_interval: int = 20  # iterations
+
+    def __post_init__(self):
+        for name, least in {
+            **dict.fromkeys(("max_iter", "batch_size", "iter_size", "snapshot_interval", "keep", "log_interval"), 1),
+            **dict.fromkeys(("seed", "test_interval"), 0),
+            **({"threads": 1} if self.threads is not None else {}),
+        }.items():
+            value, most = getattr(self, name), _MOST.get(name, 2**31 - 1)
+            if not least <= value <= most:
+                raise RunError(f"{name} is {value}, expected {least} to {most}")
+        if len(set(self.gpus)) < len(self.gpus) or any(not 0 <= gpu < 2**31 for gpu in self.gpus):
+            raise RunError(f"gpus are {','.join(map(str, self.gpus))}, expected different numbers from 0")
 
     @classmethod
     def of(cls, row, **others):
@@ -91,12 +107,11 @@ def splits(batch_size, iter_size):
 
 
 def create(folder, run_options, command):
-    """Makes the run folder and its record. Raises RunError where one is there already."""
+    """Makes the run folder and its record. Raises RunError where one is there already, or is begun at this moment."""
     folder = Path(folder)
     if (folder / FINAL).exists():
         raise RunError(f"{folder / FINAL} exists: this run is finished; choose another --out or remove the folder")
-    if (folder / RECORD).exists():
-        raise RunError(f"{folder} holds a run: continue it with --resume {folder}, or choose another --out")
+    _demand_none(folder)
     make_folder(folder)
     record = {
         "options": options.to_values(run_options),
@@ -104,7 +119,36 @@ def create(folder, run_options, command):
         "versions": versions(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
-    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
+    with lock(folder) as file:
+        _demand_none(folder)
+        with naming(folder / RECORD):
+            file.write(json.dumps(record, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _demand_none(folder):
+    """Raises RunError where `folder` has a record; one without a word is of a process that was killed over it."""
+    if (folder / RECORD).exists() and (folder / RECORD).stat().st_size:
+        raise RunError(f"{folder} holds a run: continue it with --resume {folder}, or choose another --out")
+
+
+@contextlib.contextmanager
+def begun(folder, run_options, command):
+    """As `create`; a run that then fails by its own fault before it has done anything leaves no folder behind.
+
+    One that memory or a signal ended stays: it can be continued.
+    """
+    folder = Path(folder)
+    fresh = not folder.exists() or not any(folder.iterdir())
+    create(folder, run_options, command)
+    try:
+        yield
+    except (ProcessDiedError, OutOfMemoryError):
+        raise
+    except UserError:
+        _forget(folder, fresh)
+        raise
 
 
 def load(folder):
@@ -120,23 +164,42 @@ def load(folder):
         raise RunError(f"{path}: {error}") from None
 
 
-def forget(folder):
-    """Takes the record of a run back that failed before it had done anything: the folder is free to be used again."""
-    folder = Path(folder)
+def _forget(folder, fresh):
+    """Takes a run back unless there is something to continue. fresh: whether all that is in the folder is the run's."""
     log = folder / LOG
-    if not any(folder.glob(f"{SNAPSHOTS}/iter_*")) and not (log.exists() and log.stat().st_size):
-        (folder / RECORD).unlink(missing_ok=True)
+    if any(folder.glob(f"{SNAPSHOTS}/iter_*")) or (log.exists() and log.stat().st_size):
+        return
+    with contextlib.suppress(RunError), lock(folder):  # or another process has taken it up
+        if fresh:
+            shutil.rmtree(folder)
+        else:
+            (folder / RECORD).unlink()
 
 
 @contextlib.contextmanager
 def lock(folder):
-    """Holds the run: raises RunError while another process does."""
-    with open(Path(folder, RECORD), "r+") as file:  # network file systems lock only what may be written
+    """Holds the run by its record, which is written once and never replaced; yields that file, open to be appended to.
+
+    Raises RunError while another process holds it.
+    """
+    path = Path(folder, RECORD)
+    with naming(path):
+        file = open(path, "a")  # noqa: SIM115, closed below
+    with file:  # for appending: network file systems lock only what may be written
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):  # or it has just taken the run back
             raise RunError(f"{folder}: another process is training this run") from None
-        yield
+        yield file
+
+
+def tidy(folder):
+    """Removes what killed processes of this run have left half-written in its folder. To be called under its lock."""
+    clear(folder)
+    (Path(folder) / SHARED).unlink(missing_ok=True)
+    shutil.rmtree(Path(folder, SNAPSHOTS, PARTIAL), ignore_errors=True)
 
 
 def versions():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attscale.errors import RunError, reading
 from attscale.files import make_folder, naming, sync, write_text
-from attscale.training.runs import SNAPSHOTS
+from attscale.training.runs import PARTIAL, SNAPSHOTS
 
 WEIGHTS, STATE, RECORD = "weights.caffemodel", "state.solverstate", "snapshot.json"
 
@@ -56,7 +56,7 @@ def reserve(run, size):
     Free space as the system counts it does not know of quotas; and Caffe would not notice that the end of a file is
     missing.
     """
-    path = Path(run, ".reserve")
+    path = Path(run, f".reserve{PARTIAL}")
     try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -96,7 +96,7 @@ def prune(run, net, keep, best=None):
 
 def partial(run):
     """Where a snapshot is written before it is one."""
-    return Path(run, SNAPSHOTS, ".partial")
+    return Path(run, SNAPSHOTS, PARTIAL)
 
 
 def _path(run, iteration):
@@ -115,7 +115,19 @@ def _check(path, net):
             digest = _sha256(path / name)
         if digest != recorded:
             raise RunError(f"{path / name}: damaged or cut short, its checksum is not the recorded one")
+    with reading(path / STATE, RunError):
+        of_state = _iteration((path / STATE).read_bytes()[:11])
+    if (iteration, path.name) != (of_state, f"iter_{of_state:08d}"):
+        raise RunError(f"{path / RECORD}: says iteration {iteration!r}, the solver's state says {of_state}")
     return Snapshot(path, iteration, kept)
+
+
+def _iteration(data):
+    """What a solver's state begins with: field 1 of its message, a varint, which protobuf writes first."""
+    if data[0] != 1 << 3:
+        raise ValueError("no state of a solver")
+    digits = [byte & 0x7F for byte in data[1 : next(i for i in range(1, len(data)) if data[i] < 0x80) + 1]]
+    return sum(digit << 7 * place for place, digit in enumerate(digits))
 
 
 def _sha256(path):

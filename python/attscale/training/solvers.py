@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import tempfile
+import os
 import time
 from pathlib import Path
 
@@ -22,24 +22,26 @@ _PREFIX = "train"  # of the names that Caffe gives to the files of a snapshot
 
 
 def make(row, folder, options, rank, start):
-    """The solver at iteration `start`. Keeps the prototxts of the run; Caffe reads them with this start's options."""
+    """The solver at iteration `start`. Keeps the prototxts of the run; Caffe gets them with this start's options.
+
+    By a file in memory: one on a disk would stay where the process is killed.
+    """
     data_root, place = Path(options.data).resolve(), sequence(options, rank)
-    train_name, _, solver_name = prototxt.FILES
     message = prototxt.solver(row)
-    message.net, message.snapshot_prefix = train_name, f"{runs.SNAPSHOTS}/{_PREFIX}"
+    message.net, message.snapshot_prefix = prototxt.FILES[0], f"{runs.SNAPSHOTS}/{_PREFIX}"
     message.random_seed = options.seed
     if rank == 0:
         messages = (prototxt.train_net(row, data_root, **place), prototxt.deploy_net(row), message)
         for name, kept in zip(prototxt.FILES, messages, strict=True):
             write_text(folder / name, text_format.MessageToString(kept))
         write_text(folder / runs.CAFFE, json.dumps(caffe_build(), indent=1) + "\n")
-    net = prototxt.train_net(row, data_root, **place, first=start * row.solver.iter_size)
-    with tempfile.TemporaryDirectory() as temporary:
-        message.net = str(Path(temporary, train_name))
-        message.snapshot_prefix = str(snapshots.partial(folder) / _PREFIX)
-        Path(message.net).write_text(text_format.MessageToString(net))
-        Path(temporary, solver_name).write_text(text_format.MessageToString(message))
-        return caffe.get_solver(str(Path(temporary, solver_name)))
+    message.ClearField("net")
+    message.net_param.CopyFrom(prototxt.train_net(row, data_root, **place, first=start * row.solver.iter_size))
+    message.snapshot_prefix = str(snapshots.partial(folder) / _PREFIX)
+    with os.fdopen(os.memfd_create("solver"), "w") as file:
+        file.write(text_format.MessageToString(message))
+        file.flush()
+        return caffe.get_solver(f"/proc/self/fd/{file.fileno()}")
 
 
 def sequence(options, rank):
@@ -87,6 +89,18 @@ def save(solver, iteration, folder):
     (folder / snapshots.STATE).write_bytes(state.SerializeToString())
     state_path.unlink()
     weights_path.rename(folder / snapshots.WEIGHTS)
+
+
+def write_weights(net, path, name):
+    """The net's weights as the file `path`, and nothing else, so that equal weights are equal files.
+
+    Caffe would write down where the data were and where a run went on as well.
+    """
+    layers = [
+        caffemodel.Layer(layer, net.layer_dict[layer].type, tuple(blob.data for blob in blobs))
+        for layer, blobs in net.params.items()
+    ]
+    caffemodel.write(path, layers, name)
 
 
 def weights_bytes(net):

@@ -5,6 +5,8 @@ import signal
 import time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: How a process ends that one of them has stopped, as shells have it.
+STATUSES = tuple(128 + number for number in SIGNALS)
 #: Bytes of memory that the ranks of a run share, zero at first.
 SHARED = 8
 

@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from attscale import cli, processes
+from attscale import cli, processes, progress
 from attscale.errors import OutOfMemoryError
 from attscale.files import Appended
 from attscale.training import runs, stopping
@@ -23,22 +23,22 @@ _TRACE = re.compile(r"WARNING: Logging before InitGoogleLogging|Traceback \(most
 
 
 def run(folder, *, module="attscale.training.trainer", temporary=False):
-    """Trains the run in `folder` in a process for each rank; returns when all have finished or been stopped.
+    """Trains the run in `folder` in a process for each rank; returns 0, or 128 + the signal that stopped it.
 
     module: what the processes run, with folder, rank and our process id as arguments. temporary: the folder will not
     last, so nobody is told to continue what is in it.
     Raises UserError with the one-line cause when one fails, as `processes.failure`. One that fails ends the others. A
     first SIGINT or SIGTERM is passed on, and the processes take a snapshot and end well; a second SIGINT ends them at
-    once (KeyboardInterrupt). What they say is in the run's console.log, with the traces of errors.
+    once. What they say is in the run's console.log, with the traces of errors.
     """
     folder = Path(folder)
     options = runs.load(folder)
     kept = f"; continue with: python tools/train.py --resume {folder}; the whole output is in {folder / runs.CONSOLE}"
     with runs.lock(folder), Appended(folder / runs.CONSOLE) as log:
-        (folder / runs.SHARED).unlink(missing_ok=True)
+        runs.tidy(folder)
         try:
             with _started(folder, options.ranks, module) as children:
-                _watch(children, log)
+                return _watch(children, log)
         except OutOfMemoryError as error:
             raise OutOfMemoryError(f"{error} ({_smaller(options)}){'' if temporary else kept}") from None
         except processes.ProcessDiedError as error:
@@ -60,7 +60,8 @@ class _Child:
 
     def __init__(self, folder, rank, module):
         # a session of its own: Ctrl-C at the terminal reaches only us, and is passed on once
-        options = {"start_new_session": True, "env": {**os.environ, cli.DEBUG: "1"}}
+        terminal = {progress.TERMINAL: "1"} if progress.on_terminal() else {}
+        options = {"start_new_session": True, "env": {**os.environ, **terminal, cli.DEBUG: "1"}}
         self.process = processes.start(module, folder, rank, stderr=subprocess.PIPE, **options)
         self.name = f"training process {rank}"
         self._lines, self._rest, self._tracing = deque(maxlen=_LINES), b"", False
@@ -89,21 +90,21 @@ class _Child:
         return text[: found.start()] + "\n" if found.start() else ""
 
     def finish(self, log):
-        """After the last output: raises KeyboardInterrupt or UserError unless the process ended well."""
+        """After the last output: the exit status of a process that ended well or was stopped. Raises UserError."""
         if self._rest:
             self.take(b"\n", log)
         status = self.process.wait()
-        if status == 130:
-            raise KeyboardInterrupt
-        if status:
+        if status and status not in stopping.STATUSES:
             raise processes.failure(status, self._lines, self.name)
+        return status
 
 
 def _watch(children, log):
-    """Reads what the processes say until all have ended. The first that fails raises.
+    """Reads what the processes say until all have ended; returns the highest status. The first that fails raises.
 
     One has ended when it is gone, whoever else may still hold its stderr: what it started has inherited that.
     """
+    statuses = []
     with selectors.DefaultSelector() as selector:
         for child in children:
             selector.register(child.process.stderr, selectors.EVENT_READ, child)
@@ -117,7 +118,8 @@ def _watch(children, log):
                     ended.append(key.data)
             for child in ended:
                 selector.unregister(child.process.stderr)
-                child.finish(log)
+                statuses.append(child.finish(log))
+    return max(statuses)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ say so in one line.
 """
 
 import mmap
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -20,11 +22,11 @@ def main(argv):
 
 
 def train(folder, rank, stop):
-    """Trains rank `rank` of the run in `folder` until it is finished or `stop` says so."""
+    """Trains rank `rank` of the run in `folder` until it is finished, or exits as the signal that stopped it has it."""
     options = runs.load(folder)
     set_up(options, rank)
 
-    from attscale.training import loop
+    from attscale.training import journal, loop
 
     nccl_id = None
     if options.ranks > 1:
@@ -32,9 +34,12 @@ def train(folder, rank, stop):
         stop.share(memory, rank, options.ranks)
     final = loop.train(options.row, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
     if rank == 0 and final:
+        *_, last = (record["losses"] for record in journal.read(folder) if "losses" in record)
+        print(f"loss over the last iterations: {sum(last.values()):.3f}")
         print(f"weights: {final}\nscore them: python tools/evaluate.py {options.experiment} --weights {final}")
     elif rank == 0:
         print(f"continue with: python tools/train.py --resume {folder}")
+        sys.exit(128 + signal.Signals[stop.asked])
 
 
 def set_up(options, rank=0):

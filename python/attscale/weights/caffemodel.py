@@ -21,6 +21,7 @@ import numpy as np
 
 from attscale.errors import WeightsError, reading
 from attscale.files import write_bytes
+from attscale.weights import manifest
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _NAME, _OLD_LAYER, _LAYER = 1, 2, 100
@@ -56,6 +57,8 @@ def read(path):
     Old files give every blob four dimensions: a bias of n is (1, 1, 1, n). Raises WeightsError for a file that is
     missing, no caffemodel, cut short, or without weights; the oldest (V0) format has them elsewhere, and is not read.
     """
+    if not Path(path).exists():
+        raise WeightsError(f"{path}: no such file{manifest.advice(path)}")
     with reading(path, WeightsError):
         data = Path(path).read_bytes()
     return decode(data, path)

@@ -8,6 +8,9 @@ from pathlib import Path
 from attscale.errors import UserError, WeightsError, reading
 from attscale.options import from_values
 
+#: The project's own.
+FILE = Path(__file__).parents[3] / "weights" / "manifest.toml"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -27,6 +30,14 @@ class Entry:
     def results(self):
         """The names of the caffemodels that are there in the end."""
         return tuple(self.members.values()) or (self.file,)
+
+
+def advice(file):
+    """The end of a message that lacks the file of weights named `file`: the command that fetches it, if one does."""
+    for entry in read(FILE).values() if file else ():
+        if Path(file).name in entry.results:
+            return f"; python tools/fetch_weights.py {entry.name} fetches it"
+    return ""
 
 
 def read(path):
