@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from attscale import cli, datasets
+from attscale import cli, datasets, experiments
 from attscale.errors import UserError
 
 
@@ -30,6 +30,8 @@ def main(argv):
 
     dataset = datasets.find(arguments.dataset)
     root = Path(arguments.root or Path("data", dataset.root))
+    if all(row.dataset != dataset.name for row in experiments.EXPERIMENTS.values()):
+        print(f"{dataset.name}: there is no net for it yet; it is made and checked, and nothing trains on it")
     if arguments.verify:
         verify(root, dataset)
     elif arguments.dataset == "shapes":
@@ -58,8 +60,8 @@ def verify(root, dataset):
     from attscale.data import verify
 
     faults = 0
-    for path, report in verify.check_lists(root, dataset, bar):
-        print(f"{path}: {report.pairs} pairs", *verify.table(report, dataset.classes), sep="\n")
+    for path, of, report in verify.check_lists(root, datasets.sharing(dataset), bar):
+        print(f"{path}: {report.pairs} pairs", *verify.table(report, of.classes), sep="\n")
         faults += len(report.faults)
     if faults:
         raise UserError(f"{root}: {faults} faulty pairs")

@@ -69,8 +69,10 @@ def test_a_process_that_is_killed_is_one_line_with_the_place(mini):
 def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
     """As a terminal sends it, to the whole group; right after the start, while the processes import what they need."""
     command = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--verify"]
-    line = "/JPEGImages/0.jpg /SegmentationClass/0.png\n"
-    (mini / "list/train.txt").write_text(line * 5000)  # seconds of work
+    for i in range(1000, 5000):  # seconds of work
+        (mini / f"JPEGImages/{i}.jpg").symlink_to("0.jpg")
+    lines = [f"/JPEGImages/{i}.jpg /SegmentationClass/0.png\n" for i in range(1000, 5000)]
+    (mini / "list/train.txt").write_text("".join(lines))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
         seen = process.stderr.readline(1)  # the progress bar: the processes have been started
@@ -122,6 +124,25 @@ def test_what_passed_is_read_again_only_if_it_changed(mini, monkeypatch):
     (mini / verify.STAMPS).write_text("broken")
     with pytest.raises(DataError, match="value 9"):
         verify.ensure(shapes, root, "train")
+
+
+def test_no_pair_is_read_twice_and_every_list_of_the_folder_is_checked(mini):
+    """val has the pairs of train, and one more; train_voc has a value that is no class of VOC's."""
+    (mini / "list/train10k.txt").write_text((mini / "list/train.txt").read_text())
+    (mini / "list/val.txt").write_text("/JPEGImages/0.jpg /SegmentationClass/0.png\n")
+    (mini / "list/train_voc.txt").write_text("/JPEGImages/0.jpg /SegmentationClass/30.png\n")
+    write_label(mini / "SegmentationClass/30.png", np.full((40, 60), 30, np.uint8))
+    read = []
+    bar = lambda name: lambda pairs: read.extend((name, pair[1].stem) for pair in pairs) or pairs  # noqa: E731
+    sets = datasets.sharing(datasets.find("coco"))
+    found = {path.stem: report for path, _, report in verify.check_lists(mini, sets, bar)}
+    assert sorted(read) == sorted([*(("train10k", str(i)) for i in range(6)), ("train_voc", "30")])
+    pairs = {name: report.pairs for name, report in found.items()}
+    assert pairs == {"train10k": 6, "train": 6, "val": 1, "train_voc": 1}
+    assert found["train"].pixels.tolist() == found["train10k"].pixels.tolist() == pixels(mini)
+    assert found["val"].pixels.sum() == 40 * 60
+    ((fault,),) = [report.faults.values() for report in found.values() if report.faults]
+    assert "30.png: 2400 pixels have the value 30, expected a class from 0 to 20" in fault
 
 
 def test_a_set_without_lists(mini, tool):

@@ -1,5 +1,6 @@
 """ADE20K from a miniature archive, whole, damaged and encrypted."""
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -33,7 +34,9 @@ def test_ade20k(tmp_path, tool):
     assert (tmp_path / "root/list/train.txt").read_text() == (
         "/images/training/ADE_train_00000001.jpg /annotations/training/ADE_train_00000001.png\n"
     )
+    shutil.rmtree(tmp_path / "root")
     refused(tool, "ade20k", "train would have 1 members, expected 20210", arguments=())
+    assert files(tmp_path / "root") == []  # before anything is unpacked
 
 
 @pytest.mark.parametrize(("value", "said"), [(151, "have the value 150"), (255, "have the value 254")])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -10,8 +11,10 @@ from pycocotools import mask as rle
 
 from attscale import datasets
 from attscale.data.images import read_label
+from attscale.errors import DataError
 from attscale.prepare import coco
-from helpers.archives import H, W, jpeg, prepared, refused, zipped
+from attscale.prepare.ledger import Ledger
+from helpers.archives import H, W, files, jpeg, prepared, refused, zipped
 
 
 def box(left, top, right, bottom):
@@ -143,16 +146,62 @@ NAME = b"COCO_train2014_000000000004.jpg"
             train_with(box(0, 0, 1, 1)).replace(b'"person"', b'"dragon"'),
             "instances_train2014.json: not readable: there is no 'dragon'",
         ),
-        (train_with({"size": [3, 3], "counts": [0, 9]}), "instances_train2014.json: image 4: not readable: boolean"),
+        (train_with({"size": [3, 3], "counts": [0, 9]}), "image 4: not readable: run lengths that do not cover 30x20"),
         (train_with([[1, 2]]), "instances_train2014.json: image 4: not readable: list index"),
-        (train_with().replace(b'"height": 20', b'"height": "a"'), "image 4: not readable: 'str' object"),
-        (train_with().replace(NAME, b"../../" + NAME), "train2014.zip: lacks train2014/../../COCO_train2014_0"),
+        (
+            train_with().replace(b'"height": 20', b'"height": "a"'),
+            "instances_train2014.json: not readable: 'str' object",
+        ),
+        (train_with().replace(b'"height": 20', b'"height": 1000000'), "not readable: image 4 has 30x1000000 pixels"),
+        (train_with().replace(NAME, b"../../" + NAME), "not readable: image 4 has the name '../../COCO_train2014_0"),
+        (instances("train2014", [4, 4], []), "not readable: image 4 is there twice"),
+        (instances("train2014", [4, 9], []).replace(NAME[-7:], b"0009.jpg"[-7:]), "two images have the same name"),
     ],
 )
-def test_damaged_instances(train, said, tmp_path, tool):
+def test_damaged_instances(train, said, tmp_path):
     coco_archives(tmp_path, train)
-    refused(tool, "coco", said)
+    with pytest.raises(DataError) as refusal:
+        coco.prepare(Ledger(tmp_path / "root"), tmp_path)
+    assert said in str(refusal.value)
     assert not (tmp_path / "root/list/train10k.txt").exists()
+
+
+FAR = 10**9
+SOUND = np.asarray(inside(2, 2, 12, 12), np.uint8, order="F")
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        {"size": [H, W], "counts": []},
+        {"size": [H, W], "counts": [0, 9]},
+        {"size": [H, W], "counts": [0, H * W + 1]},
+        {"size": [H, W], "counts": [0, H * W - 0.5, 0.5]},
+        {"size": [H, W], "counts": [-9, H * W + 9]},
+        {"size": [W, H], "counts": [0, H * W]},
+        {"size": [H, W], "counts": ""},
+        {"size": [H, W], "counts": rle.encode(SOUND)["counts"][:-1]},
+        {"size": [H, W], "counts": "~"},
+        {"size": [H, W], "counts": 99 * "o"},
+        [[0, 0, FAR, 0, FAR, FAR]],
+        [[0, 0, -FAR, 0, -FAR, FAR]],
+        [[0, 0, np.nan, 0, 5, 5]],
+        [[0, 0, np.inf, 0, 5, 5]],
+        [[0, 0, 5, 0, 5, 5, 7]],
+        [["0", "0", "5", "0", "5", "5"]],
+        [[0, 0, 10**400, 0, 5, 5]],
+    ],
+)
+def test_segmentations_that_pycocotools_would_draw_from_foreign_memory(segmentation):
+    """Or end with a SIGSEGV, or take for others."""
+    with pytest.raises(ValueError, match=r"run lengths|polygon"):
+        coco.draw([annotation(1, 1, 1, segmentation, 1)], H, W, {1: 4})
+
+
+def test_polygons_that_go_somewhat_beyond_the_image_are_cut_off():
+    """As real ones do, by fractions of a pixel."""
+    drawn = coco.draw([annotation(1, 1, 1, box(-3, -0.5, W + 5.5, 4), 1)], H, W, {1: 4})
+    assert np.array_equal(drawn, np.where(inside(0, 0, W, 4), 4, 0))
 
 
 def test_damaged_coco(tmp_path, tool):
@@ -170,4 +219,6 @@ def test_damaged_coco(tmp_path, tool):
     zipped(tmp_path / "train2014.zip", {"train2014/COCO_train2014_000000000004.jpg": jpeg(4)})
     refused(tool, "coco", "train2014.zip: lacks train2014/COCO_train2014_000000000009.jpg and 1 more")
     coco_archives(tmp_path)
+    shutil.rmtree(tmp_path / "root")
     refused(tool, "coco", "list train10k would have 3 members, expected 10000", arguments=())
+    assert files(tmp_path / "root") == []  # before anything is drawn or unpacked

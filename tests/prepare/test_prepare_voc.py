@@ -9,8 +9,10 @@ from PIL import Image
 
 from attscale.data.images import read_label, voc_palette
 from attscale.data.lists import read_list
+from attscale.errors import DataError
 from attscale.prepare import voc12
 from attscale.prepare.ledger import Ledger
+from attscale.scoring import evaluate
 from helpers.archives import H, W, files, jpeg, label, mat, palette_png, prepared, refused, saved, tar
 
 TRAINVAL, SBD = "VOCtrainval_11-May-2012.tar", "benchmark.tgz"
@@ -99,7 +101,7 @@ def test_running_again_keeps_what_is_there_and_a_new_archive_begins_anew(voc, to
 def test_a_record_that_is_none(voc, tool):
     (voc / "root").mkdir()
     (voc / "root/.prepared.json").write_text("{")
-    refused(tool, "voc12", "root/.prepared.json (remove it to prepare the set anew): not readable")
+    refused(tool, "voc12", "root/.prepared.json: not readable: ", "(remove it to prepare the set anew)")
 
 
 def test_files_lost_or_spoiled_since_are_made_again(voc, tool):
@@ -138,6 +140,43 @@ def test_a_new_archive_that_lacks_a_member_is_refused_though_an_earlier_one_had_
 def test_counts_of_the_paper_are_demanded(voc, tool):
     refused(tool, "voc12", "list train would have 2 members, expected 1464", "--any-count", arguments=())
     assert not (voc / "root/list").exists()
+    assert not (voc / "root/JPEGImages").exists()  # before they are unpacked
+    assert not (voc / "root/SegmentationClassAug").exists()
+
+
+def test_instance_maps_lie_where_evaluation_by_size_looks_for_them(voc):
+    made = {file.name: file for file in voc12.prepare(Ledger(voc / "root"), voc)}
+    tally = evaluate.evaluate(Everywhere(), made["val"].pairs(voc / "root"), 21, by_size=True)
+    ((size, weights),) = tally.objects
+    assert (size, weights.tolist()) == (np.sqrt(H * W), [0.75, 0.25])
+
+
+class Everywhere:
+    """A predictor that sees nothing, with the same weights of two scales everywhere."""
+
+    def forward(self, image, names):
+        self.shape = image.shape[:2]
+
+    def labels(self):
+        return np.zeros(self.shape, np.uint8)
+
+    def attention(self):
+        return np.full((2, *self.shape), [[[0.75]], [[0.25]]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"val": b"2008_000003\n2008_000003\n"}, "val.txt: has 2008_000003 twice"),
+        ({"val": b"2008_000003\n2007_000002\n"}, f"{TRAINVAL}: has 2007_000002 in train and in val"),
+        ({"train": b"2007_000001\n\n2007_000002\n2007_000001\n"}, "train.txt: has 2007_000001 twice"),
+    ],
+)
+def test_ids_that_are_there_twice(changes, said, voc):
+    lists = "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    tar(voc / TRAINVAL, {**voc_members(), **{f"{lists}/{name}.txt": data for name, data in changes.items()}})
+    with pytest.raises(DataError, match=said):
+        voc12.prepare(Ledger(voc / "root"), voc)
 
 
 LABEL_4, LABEL_5 = (f"benchmark_RELEASE/dataset/cls/{name}.mat" for name in ("2008_000004", "2009_000005"))
@@ -160,6 +199,11 @@ def sbd_with(changes):
     return lambda folder: tar(folder / SBD, changed(sbd_members(), changes), "w:gz")
 
 
+def lists_first(folder):
+    members = voc_members()
+    tar(folder / TRAINVAL, changed(members, {name: data for name, data in members.items() if name.endswith(".txt")}))
+
+
 def rewritten(name, change):
     return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
 
@@ -176,7 +220,11 @@ def label_4(**values):
 SPOILT = {
     "cut in an image": (
         rewritten(TRAINVAL, lambda data: data[: data.index(jpeg(1)) + 700]),
-        f"{TRAINVAL}: VOCdevkit/VOC2012/JPEGImages/2007_000002.jpg: not readable: unexpected end of data",
+        f"{TRAINVAL}: not readable: unexpected end of data",
+    ),
+    "cut in an image behind the lists": (
+        lambda folder: (lists_first(folder), SPOILT["cut in an image"][0](folder)),
+        f"{TRAINVAL}: not readable: unexpected end of data",
     ),
     "cut between members": (  # where a header would follow, which tarfile takes for the end
         rewritten(TRAINVAL, lambda data: data[: data.rindex(b"VOCdevkit/VOC2012/ImageSets")]),

@@ -1,5 +1,6 @@
 """List files: a line names an image and its label map, both below the data set's root."""
 
+import os
 from pathlib import Path
 
 from attscale.errors import DataError, reading
@@ -44,7 +45,7 @@ def list_text(pairs):
 
 def check_pairs(pairs, path):
     """Raises DataError for the first pair that is not there, with how many are missing."""
-    missing = [name for pair in pairs for name in pair if not name.is_file()]
+    missing = [name for pair in pairs for name in pair if not os.path.exists(name)]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(f"{path} names {missing[0]}{more}, which does not exist")

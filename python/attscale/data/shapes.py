@@ -18,7 +18,7 @@ from attscale import datasets
 from attscale.data.images import write_image, write_label
 from attscale.data.lists import write_list
 from attscale.datasets import IGNORE
-from attscale.errors import DataError
+from attscale.errors import DataError, UserError, reading
 from attscale.files import write_text
 
 #: Side of the images and smallest and largest diameter of an object, in pixels.
@@ -113,7 +113,7 @@ def make(root, *, train, val, seed, progress=iter):
         if found == recipe:
             return False
         raise DataError(
-            f"{root} holds {found or 'something else'}, wanted {recipe}: remove it or choose another --root"
+            f"{root} holds {found or 'something else'!r:.100}, wanted {recipe}: remove it or choose another --root"
         )
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -135,6 +135,7 @@ def make(root, *, train, val, seed, progress=iter):
 
 def _recipe_of(root):
     try:
-        return json.loads((root / "shapes.json").read_text())
-    except (OSError, ValueError):
+        with reading(root / "shapes.json"):
+            return json.loads((root / "shapes.json").read_text())
+    except UserError:
         return None

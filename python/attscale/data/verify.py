@@ -11,7 +11,7 @@ import numpy as np
 
 from attscale.data.lists import read_list, read_split
 from attscale.data.samples import load_pair
-from attscale.errors import DataError, UserError
+from attscale.errors import DataError, UserError, reading
 from attscale.files import write_text
 from attscale.processes import in_processes
 
@@ -26,6 +26,13 @@ class Report:
     pairs: int
     faults: dict[tuple[Path, Path], str]
     pixels: np.ndarray
+
+    def note(self, pair, fault, counts):
+        """Adds what was found of a pair."""
+        if fault is not None:
+            self.faults[pair] = fault
+        else:
+            self.pixels[...] += counts
 
     def raise_faults(self, where):
         """Raises DataError with the first fault and the number of all, if there are any."""
@@ -42,7 +49,18 @@ def check(pairs, classes, progress=iter):
     standard error alone, which the threads of a process share. Raises DataError if reading a pair kills one.
     """
     pairs = list(pairs)
-    faults, pixels = {}, np.zeros(256, np.int64)
+    report = _empty(pairs)
+    for found in _results(pairs, classes, progress):
+        report.note(*found)
+    return report
+
+
+def _empty(pairs):
+    return Report(len(pairs), {}, np.zeros(256, np.int64))
+
+
+def _results(pairs, classes, progress):
+    """Yields (pair, what is wrong with it or None, pixels by value or None) of all pairs, in their order."""
     jobs = [(*pair, classes) for pair in pairs]
     number = min(os.cpu_count(), -(-len(pairs) // _WORTH))
     with contextlib.closing(in_processes(_read, jobs, number)) as results:
@@ -51,11 +69,7 @@ def check(pairs, classes, progress=iter):
                 fault, counts = next(results)
             except UserError as error:
                 raise DataError(f"{pair[0]}: the check of the data ended here: {error}") from None
-            if fault is not None:
-                faults[pair] = fault
-            else:
-                pixels += counts
-    return Report(len(pairs), faults, pixels)
+            yield pair, fault, counts
 
 
 def _read(image, label, classes):
@@ -67,17 +81,27 @@ def _read(image, label, classes):
     return None, np.bincount(label.ravel(), minlength=256)
 
 
-def check_lists(root, dataset, progress=lambda name: iter):
-    """Yields (list file, Report) of every list of the set that is there and has label maps.
+def check_lists(root, sets, progress=lambda name: iter):
+    """Yields (list file, its DataSet, Report) of every list of `sets`, in one root, that is there and has label maps.
 
-    `progress(name)` is that of the split so called, as in `check`. Raises DataError where there is no list.
+    A pair that several lists name is read once. `progress(name)` is that of the list so called, as in `check`. Raises
+    DataError where there is no list.
     """
-    paths = {name: split.list for name, split in dataset.splits.items() if name != "test"}
-    found = {name: path for name, path in paths.items() if (root / path).exists()}
-    if not found:
-        raise DataError(f"{root}: has none of the lists {', '.join(paths.values())}; prepare the set first")
-    for name, path in found.items():
-        yield root / path, check(read_list(root, path), len(dataset.classes), progress(name))
+    known = {split.list: dataset for dataset in sets for name, split in dataset.splits.items() if name != "test"}
+    lists = {path: read_list(root, path) for path in known if (root / path).exists()}
+    if not lists:
+        raise DataError(f"{root}: has none of the lists {', '.join(known)}; prepare the set first")
+    reports = {path: _empty(pairs) for path, pairs in lists.items()}
+    unread = {}  # pair to the reports of the lists that name it
+    for path, pairs in lists.items():
+        for pair in dict.fromkeys(pairs):
+            unread.setdefault(pair, []).append(reports[path])
+    for path, pairs in lists.items():
+        new = [pair for pair in dict.fromkeys(pairs) if pair in unread]
+        for found in _results(new, len(known[path].classes), progress(Path(path).stem)):
+            for report in unread.pop(found[0]):
+                report.note(*found)
+        yield root / path, known[path], reports[path]
 
 
 def table(report, classes, most=10):
@@ -120,6 +144,7 @@ def _fingerprint(pairs, classes):
 
 def _stamps(root):
     try:
-        return dict(json.loads((root / STAMPS).read_text()))
-    except (OSError, ValueError):  # no record: nothing has passed
+        with reading(root / STAMPS):
+            return dict(json.loads((root / STAMPS).read_text()).items())
+    except UserError:  # no record: nothing has passed
         return {}

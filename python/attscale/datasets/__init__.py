@@ -58,6 +58,11 @@ def find(name):
     return _read(Path(__file__).with_name(f"{name}.toml"))
 
 
+def sharing(dataset):
+    """All sets in the folder of this one, itself among them: MS-COCO's, in its own classes and in VOC's."""
+    return [other for other in map(find, names()) if other.root == dataset.root]
+
+
 @functools.cache
 def names():
     """The names of all data sets, sorted."""

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -20,13 +21,17 @@ _MEMBER = re.compile(
 )
 
 
-def prepare(ledger, folder):
+def prepare(ledger, folder, *, check=list):
     """Makes the set in the ledger's root from the archive in `folder`, less its lists: they are returned as ListFiles.
 
-    Raises DataError for an archive that is missing or damaged; running again goes on.
+    `check(lists)` is called before anything is unpacked. Raises DataError for an archive that is missing or damaged;
+    running again goes on.
     """
     root = ledger.root
     (archive,) = archives.locate(ARCHIVES, folder)
+    pairs = _pairs(archive)
+    result = [ListFile(name, list_text(pairs[name])) for name in pairs]
+    check(result)
     with ledger.step("files", archive) as make:
         if make:
             for member in archives.members(archive):
@@ -35,14 +40,23 @@ def prepare(ledger, folder):
                     make(root / found["image"], write_bytes, member.read)
                 elif found:
                     make(root / found["label"], write_index, partial(_label, member))
-    result = []
-    for half, name in (("training", "train"), ("validation", "val")):
-        images = root / "images" / half
-        ids = sorted(path.stem for path in ledger.files("files") if path.parent == images)
-        pairs = [(f"images/{half}/{image}.jpg", f"annotations/{half}/{image}.png") for image in ids]
-        ledger.demand(archive, [root / label for _, label in pairs], "files")
-        result.append(ListFile(name, list_text(pairs)))
+    ledger.demand(archive, [root / file for split in pairs.values() for pair in split for file in pair], "files")
     return result
+
+
+def _pairs(archive):
+    """Images and label maps by split, as the archive's directory has the images."""
+    found = [
+        match["image"] for name in archives.names(archive) if (match := _MEMBER.fullmatch(name)) and match["image"]
+    ]
+    return {
+        split: [
+            (image, f"annotations/{half}/{PurePosixPath(image).stem}.png")
+            for image in sorted(found)
+            if image.startswith(f"images/{half}/")
+        ]
+        for half, split in (("training", "train"), ("validation", "val"))
+    }
 
 
 def _label(member):

@@ -12,31 +12,44 @@ from tqdm import tqdm
 
 from attscale.errors import DataError, reading
 
+#: Bytes of the largest member that is expected of a set's archives: a photograph, a label map, a list.
+LARGEST = 64 << 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """An archive by the file name of its official page; `optional` ones are used where they are there."""
+    """An archive by the file name of its official page; `optional` ones are used where they are there.
+
+    Of those that have the same `role`, one is enough.
+    """
 
     file: str
     page: str
     what: str
     optional: bool = False
+    role: str = ""
 
 
 def locate(archives, folder):
-    """The archives' paths in `folder`, None for an optional one that is not there.
+    """The archives' paths in `folder`, None for one that is not there and need not be.
 
     Raises DataError that names every archive that is missing, and the page it comes from.
     """
     paths = {archive: Path(folder, archive.file) for archive in archives}
-    missing = [
-        f"{archive.file} ({archive.what}; from {archive.page})"
-        for archive, path in paths.items()
-        if not archive.optional and not path.is_file()
-    ]
+    missing = [group for group in needed(archives) if not any(paths[archive].is_file() for archive in group)]
     if missing:
-        raise DataError(f"{folder} lacks {', and '.join(missing)}")
+        names = [" or ".join(f"{a.file} ({a.what}; from {a.page})" for a in group) for group in missing]
+        raise DataError(f"{folder} lacks {', and '.join(names)}")
     return [path if path.is_file() else None for path in paths.values()]
+
+
+def needed(archives):
+    """Those without which a set cannot be made, in groups of which one archive is enough."""
+    groups = {}
+    for archive in archives:
+        if not archive.optional:
+            groups.setdefault(archive.role or archive.file, []).append(archive)
+    return list(groups.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +59,17 @@ class Member:
     name: str
     where: str
     unpack: Callable[[], bytes]
+    size: int | None = None  # bytes that the archive says it has
 
-    def read(self):
-        """Its bytes. Raises DataError."""
+    def read(self, largest=LARGEST):
+        """Its bytes. Raises DataError, also for one of more than `largest`, before it is read."""
+        if self.size is not None and self.size > largest:
+            raise DataError(f"{self.where}: says that it has {self.size} bytes, expected at most {largest}")
         with reading(self.where, DataError):
-            return self.unpack()
+            data = self.unpack()
+        if self.size is not None and len(data) != self.size:
+            raise DataError(f"{self.where}: has {len(data)} bytes, expected {self.size}")
+        return data
 
 
 def members(path):
@@ -61,22 +80,35 @@ def members(path):
     come: what it lacks then has to be noticed by who wants it.
     """
     with reading(path, DataError):
-        for name, plain, unpack in _of_zip(path) if path.suffix == ".zip" else _of_tar(path):
+        for name, plain, unpack, size in _of_zip(path) if path.suffix == ".zip" else _of_tar(path):
             pure = PurePosixPath(name)
             if pure.is_absolute() or ".." in pure.parts:
                 raise DataError(f"{path}: the member {name!r} would land outside of its folder")
             if not plain:
                 raise DataError(f"{path}: the member {name!r} is a link or a device")
-            yield Member(str(pure), f"{path}: {pure}", unpack)
+            yield Member(str(pure), f"{path}: {pure}", unpack, size)
+
+
+def names(path):
+    """The names of all plain files of the zip archive `path`, out of its directory. Raises DataError, as `members`."""
+    return [member.name for member in members(path)]
+
+
+def read_member(path, name, largest=LARGEST):
+    """The bytes of one member of the archive `path`. Raises DataError where it has none of that name, or two."""
+    found = [member.read(largest) for member in members(path) if member.name == name]
+    if len(found) != 1:
+        raise DataError(f"{path}: has {len(found) or 'no'} members {name}, expected one")
+    return found[0]
 
 
 def _of_zip(path):
-    """(name, whether it is a plain file, how to read it) of all members but folders."""
+    """(name, whether it is a plain file, how to read it, its size) of all members but folders."""
     with zipfile.ZipFile(path) as archive:
         for info in tqdm(archive.infolist(), desc=path.name, unit="file"):
             kind = (info.external_attr >> 16) & 0o170000  # of Unix; 0 where another system made the archive
             if not info.is_dir():
-                yield info.filename, kind in (0, 0o100000), partial(archive.read, info)
+                yield info.filename, kind in (0, 0o100000), partial(archive.read, info), info.file_size
 
 
 def _of_tar(path):
@@ -88,6 +120,6 @@ def _of_tar(path):
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for info in archive:
                 if not info.isdir():
-                    yield info.name, info.isfile(), lambda info=info: archive.extractfile(info).read()
+                    yield info.name, info.isfile(), lambda info=info: archive.extractfile(info).read(), info.size
         while stream.read(1 << 20):  # gzip tells at its end whether what it gave was whole
             pass

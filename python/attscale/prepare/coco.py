@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import zipfile
+import operator
+import re
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,9 @@ ARCHIVES = (
     Archive("train2014.zip", _PAGE, "training images"),
     Archive("val2014.zip", _PAGE, "validation images"),
 )
+_INSTANCES = 2 << 30  # bytes of an instances file, at most; train2014's has 0.3 GB
+_FILE = re.compile(r"\w+\.jpg")
+_LONGEST = 10_000  # pixels of a side; COCO's images have 640
 _COCO, _VOC = (
     {name: index for index, name in enumerate(datasets.find(dataset).classes)} for dataset in ("coco", "voc12")
 )
@@ -37,22 +41,18 @@ TO_VOC = {
 }
 
 
-def prepare(ledger, folder, *, full=False, seed=None):
+def prepare(ledger, folder, *, check=list, full=False, seed=None):
     """Makes the paper's subsets of 10,000 and 1500 images in the ledger's root, less the lists: returned as ListFiles.
 
     `full` takes all images of train2014 and val2014 as well, labelled in COCO's and in VOC's classes; seed: of a random
-    choice instead of the authors'. Raises DataError for archives that are missing or damaged; running again goes on.
+    choice instead of the authors'. `check(lists)` is called before anything is drawn or unpacked. Raises DataError for
+    archives that are missing or damaged; running again goes on.
     """
     annotations, *images = archives.locate(ARCHIVES, folder)
     result, record = [], {"seed": seed, "lists": {}}
-    for name, half, archive in zip(("train10k", "val1500"), ("train", "val"), images, strict=True):
+    for half in ("train", "val"):  # read twice, since both at once would take gigabytes
         index = _Index.read(annotations, half)
-        wanted = {name: choose(index.files, datasets.find("coco").size_of(name), seed)}
-        if full:
-            wanted[half] = sorted(index.files)
-        ids = sorted({image for chosen in wanted.values() for image in chosen})
-        _label(ledger, annotations, index, ids, full)
-        _extract(ledger, archive, index, ids)
+        wanted = _wanted(index, half, full, seed)
         for split, chosen in wanted.items():
             text = index.list_text(chosen)
             record["lists"][split] = {"images": len(chosen), "sha256": hashlib.sha256(text.encode()).hexdigest()}
@@ -60,8 +60,21 @@ def prepare(ledger, folder, *, full=False, seed=None):
         if full:
             with_voc = [image for image in wanted[half] if index.has_voc(image)]
             result.append(ListFile(f"{half}_voc", index.list_text(with_voc, "SegmentationVOC")))
+    check(result)
+    for half, archive in zip(("train", "val"), images, strict=True):
+        index = _Index.read(annotations, half)
+        ids = sorted({image for chosen in _wanted(index, half, full, seed).values() for image in chosen})
+        _label(ledger, annotations, index, ids, full)
+        _extract(ledger, archive, index, ids)
     write_text(ledger.root / "list/subset.json", json.dumps(record, indent=1) + "\n")
     return result
+
+
+def _wanted(index, half, full, seed):
+    """The ids of the images to take of a half, by split."""
+    name = {"train": "train10k", "val": "val1500"}[half]
+    subset = {name: choose(index.files, datasets.find("coco").size_of(name), seed)}
+    return {**subset, half: sorted(index.files)} if full else subset
 
 
 def choose(ids, count, seed=None):
@@ -79,7 +92,8 @@ def draw(annotations, height, width, classes):
     """The label map (height, width) uint8 of an image's `annotations`; `classes` is category id to class.
 
     Crowd regions are 255. Instances are drawn over them from the largest area to the smallest, ties by id, so that a
-    small object in front of a large one stays. Categories that `classes` lacks are left out.
+    small object in front of a large one stays. Categories that `classes` lacks are left out. Raises ValueError for a
+    segmentation that is not of an image of this size.
     """
     label = np.zeros((height, width), np.uint8)
     for annotation in sorted(annotations, key=lambda a: (not a["iscrowd"], -a["area"], a["id"])):
@@ -90,16 +104,54 @@ def draw(annotations, height, width, classes):
 
 
 def _mask(segmentation, height, width):
-    """Polygons, or run lengths (compressed or not), as a mask: pycocotools' own drawing.
+    """Polygons, by pycocotools' own drawing, or run lengths (compressed or not) as a mask.
 
-    Polygons of fewer than three points cover nothing: pycocotools would take two for a box, and give up at one.
+    Polygons of fewer than three points cover nothing: pycocotools would take two for a box, and give up at one. It
+    checks neither where their points are nor what run lengths cover, and draws from memory that is not its own.
     """
     if isinstance(segmentation, list):
         polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
-        segmentation = rle.merge(rle.frPyObjects(polygons, height, width))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = rle.frPyObjects(segmentation, height, width)
-    return rle.decode(segmentation).astype(bool)
+        for polygon in polygons:
+            _check_polygon(polygon, height, width)
+        return rle.decode(rle.merge(rle.frPyObjects(polygons, height, width))).astype(bool)
+    counts, size = segmentation["counts"], [height, width]
+    runs = counts if isinstance(counts, list) else _runs(counts)
+    if not all(type(run) is int and run >= 0 for run in runs) or sum(runs) != height * width:
+        raise ValueError(f"run lengths that do not cover {width}x{height} pixels")
+    if segmentation["size"] != size:
+        raise ValueError(f"run lengths of size {segmentation['size']!r:.60}, in an image of {size}")
+    inside = np.arange(len(runs)) % 2 == 1  # the first run is outside; runs go down the columns
+    return np.repeat(inside, runs).reshape(width, height).T
+
+
+def _check_polygon(polygon, height, width):
+    """Raises ValueError unless its points are pairs of numbers, and less than an image's size away from the image."""
+    points = np.array(polygon)
+    size = np.array([width, height])
+    if points.ndim != 1 or points.dtype.kind not in "if" or len(points) % 2:
+        raise ValueError("a polygon that is no list of coordinates")
+    if not (np.abs(points.reshape(-1, 2) - size / 2) <= 1.5 * size).all():  # nor is NaN
+        raise ValueError(f"a polygon far outside of {width}x{height} pixels")
+
+
+def _runs(code):
+    """The run lengths in COCO's compressed form (maskApi.c, rleFrString).
+
+    A character holds five bits, of 48 + them, and a sixth for "more of this number"; from the fourth run on, numbers
+    are differences to the run before the last. Raises ValueError.
+    """
+    runs, value, shift = [], 0, 0
+    for character in code if isinstance(code, bytes) else code.encode("ascii"):
+        bits = character - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise ValueError("run lengths that are not in COCO's compressed form")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits >> 4) << shift  # the sign
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    return runs
 
 
 class _Index:
@@ -107,8 +159,18 @@ class _Index:
 
     def __init__(self, where, half, content):
         self.where, self.folder = where, f"{half}2014"
-        self.sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-        self.files = {image["id"]: image["file_name"] for image in content["images"]}
+        self.sizes, self.files = {}, {}
+        for image in content["images"]:
+            number, name, size = operator.index(image["id"]), image["file_name"], (image["height"], image["width"])
+            if number in self.sizes:
+                raise ValueError(f"image {number} is there twice")
+            if not _FILE.fullmatch(name):
+                raise ValueError(f"image {number} has the name {name!r:.60}, which is no JPEG's")
+            if not all(1 <= operator.index(side) <= _LONGEST for side in size):
+                raise ValueError(f"image {number} has {size[1]}x{size[0]} pixels")
+            self.sizes[number], self.files[number] = size, name
+        if len(set(self.files.values())) < len(self.files):
+            raise ValueError("two images have the same name")
         names = {category["id"]: category["name"] for category in content["categories"]}
         self.classes = {i: _COCO[name] for i, name in names.items()}
         self.voc_classes = {i: _VOC[TO_VOC[name]] for i, name in names.items() if name in TO_VOC}
@@ -121,8 +183,9 @@ class _Index:
         """That of train2014 or val2014, half "train" or "val", in the archive `path`. Raises DataError."""
         member = f"annotations/instances_{half}2014.json"
         where = f"{path}: {member}"
-        with reading(where, DataError), zipfile.ZipFile(path) as archive:
-            return cls(where, half, json.loads(archive.read(member)))
+        content = archives.read_member(path, member, _INSTANCES)
+        with reading(where, DataError):
+            return cls(where, half, json.loads(content))
 
     def label(self, image, classes):
         """The label map of an image. Raises DataError."""
@@ -131,7 +194,9 @@ class _Index:
 
     def has_voc(self, image):
         """Whether an image holds an object of one of VOC's classes."""
-        return any(a["category_id"] in self.voc_classes and not a["iscrowd"] for a in self._annotations.get(image, ()))
+        with reading(f"{self.where}: image {image}", DataError):
+            found = self._annotations.get(image, ())
+            return any(a["category_id"] in self.voc_classes and not a["iscrowd"] for a in found)
 
     def image_name(self, image):
         """Below the set's root."""

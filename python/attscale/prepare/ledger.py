@@ -26,8 +26,13 @@ class Ledger:
         self._lists = [self.root / name for name in lists]
         self.steps = {}
         if self.path.exists():
-            with reading(f"{self.path} (remove it to prepare the set anew)", DataError):
-                self.steps = json.loads(self.path.read_text())
+            try:
+                with reading(self.path, DataError):
+                    for name, state in json.loads(self.path.read_text()).items():
+                        files = dict(state["files"].items())
+                        self.steps[name] = {"from": state["from"], "done": state["done"] is True, "files": files}
+            except DataError as error:
+                raise DataError(f"{error} (remove it to prepare the set anew)") from None
 
     @contextlib.contextmanager
     def step(self, name, *sources, wanted=()):
@@ -35,7 +40,8 @@ class Ledger:
 
         `make(path, write, content)` calls `write(path, content())`, unless the file is there from an earlier try, or
         `content()` is None. `sources` are paths of archives, or any JSON values that decide the outcome. A step that
-        was done without some of the paths `wanted` goes on.
+        was done without some of the paths `wanted` goes on. Raises DataError where two members make one file, of which
+        the later would win or the earlier, as it happens.
         """
         recipe = [_identity(source) for source in sources]
         found = self.steps.get(name, {})
@@ -49,11 +55,14 @@ class Ledger:
             remove(path)
         self.steps[name] = state = {"from": recipe, "done": False, "files": files}
         self._save()
-        saved = time.monotonic()
+        saved, seen = time.monotonic(), set()
 
         def make(path, write, content):
             nonlocal saved
             file = self._name(path)
+            if file in seen:
+                raise DataError(f"{sources[0]}: has two members for {file}")
+            seen.add(file)
             if file in files:
                 return
             value = content()

@@ -54,6 +54,18 @@ def pairs_text(ids, labels):
 
 
 def ids(path):
-    """The ids of a list in VOC's form, one a line, what follows them left out. Raises DataError."""
+    """The ids of a list in VOC's form, one a line, what follows them left out.
+
+    Raises DataError, also for an id that is there twice.
+    """
     with reading(path, DataError):
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        found = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    if len(set(found)) < len(found):
+        raise DataError(f"{path}: has {next(name for name in found if found.count(name) > 1)} twice")
+    return found
+
+
+def check_apart(train, val, archive):
+    """Raises DataError where an id of `archive` is in train and in val: what is trained on says nothing of the net."""
+    if both := sorted({*train} & {*val}):
+        raise DataError(f"{archive}: has {both[0]} in train and in val, as {len(both)} of its images")

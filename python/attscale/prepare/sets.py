@@ -8,7 +8,7 @@ from tqdm import tqdm
 from attscale import datasets
 from attscale.data import shapes, verify
 from attscale.errors import DataError
-from attscale.prepare import ade20k, coco, voc10_part, voc12
+from attscale.prepare import ade20k, archives, coco, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
 
 MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
@@ -19,7 +19,8 @@ def how_to(name):
     command = f"python tools/prepare_data.py {name} (in Docker: docker compose run prepare {name})"
     if name not in MODULES:
         return f"make it with {command}"
-    wanted = [f"{archive.file} from {archive.page}" for archive in MODULES[name].ARCHIVES if not archive.optional]
+    groups = archives.needed(MODULES[name].ARCHIVES)
+    wanted = [" or ".join(f"{archive.file} from {archive.page}" for archive in group) for group in groups]
     return f"fetch {', '.join(wanted)} into data/archives, then {command}"
 
 
@@ -41,15 +42,18 @@ def make(name, root, folder, *, any_count=False, say=print, progress=lambda name
     DataError.
     """
     root = Path(root)
-    below = [dataset for dataset in map(datasets.find, datasets.names()) if dataset.root == datasets.find(name).root]
+    below = datasets.sharing(datasets.find(name))
     known = {split.list: (dataset, split) for dataset in below for split in dataset.splits.values()}
     classes = {path: len(dataset.classes) for path, (dataset, _) in known.items()}
     ledger = Ledger(root, known)
-    made = MODULES[name].prepare(ledger, folder, **options)
-    for file in made:
-        _, split = known[file.path]
-        if split.images is not None and not any_count:
-            file.check_count(split.images)
+
+    def check(lists):
+        for file in lists:
+            _, split = known[file.path]
+            if split.images is not None and not any_count:
+                file.check_count(split.images)
+
+    made = MODULES[name].prepare(ledger, folder, check=check, **options)
     if faults := _faults(root, made, classes, progress):
         # whatever happened to them since they were made: the archives are there to make them again
         say(f"{root}: {len(faults)} pairs are faulty, and made again; the first: {next(iter(faults.values()))}")

@@ -23,8 +23,8 @@ _PART_PAGE = "http://www.stat.ucla.edu/~xianjie.chen/pascal_part_dataset/pascal_
 _SET = datasets.find("voc10_part")
 ARCHIVES = (
     Archive("VOCtrainval_03-May-2010.tar", "http://host.robots.ox.ac.uk/pascal/VOC/voc2010/", "images and lists"),
-    Archive("pascal_person_part.zip", _AUTHORS_PAGE, "the authors' label maps and lists", optional=True),
-    Archive("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", optional=True),
+    Archive("pascal_person_part.zip", _AUTHORS_PAGE, "the authors' label maps and lists", role="labels"),
+    Archive("trainval.tar.gz", _PART_PAGE, "PASCAL-Part's annotation", role="labels"),
 )
 LABELS = "pascal_person_part_gt"  # as in the authors' archive
 #: PASCAL-Part's names to those of the six (authors' my_part2ind.m; docs/release.md, Protocol).
@@ -37,7 +37,7 @@ MERGED = {
     "lower legs": ("llleg", "rlleg", "lfoot", "rfoot"),
 }
 _CLASS = {part: _SET.classes.index(merged) for merged, parts in MERGED.items() for part in parts}
-_VOC = re.compile(r"VOCdevkit/VOC2010/(JPEGImages/\w+\.jpg|ImageSets/Main/(?:train|val)\.txt)")
+_VOC = re.compile(r"VOCdevkit/VOC2010/(?:(?P<list>ImageSets/Main/(?:train|val)\.txt)|(?P<image>JPEGImages/\w+\.jpg))")
 _AUTHORS = re.compile(
     r"(?:pascal_person_part/)?(?:pascal_person_part_gt/(?P<id>\w+)\.png|"
     r"pascal_person_part_trainval_list/(?P<list>train|val)\.txt)"
@@ -45,41 +45,54 @@ _AUTHORS = re.compile(
 _PART = re.compile(r"Annotations_Part/(?P<id>\w+)\.mat")
 
 
-def prepare(ledger, folder):
+def prepare(ledger, folder, *, check=list):
     """Makes the set in the ledger's root from the archives in `folder`, less its lists: they are returned as ListFiles.
 
-    Raises DataError for archives that are missing, damaged, or not the official ones; running again goes on.
+    `check(lists)` is called before images are unpacked, and the authors' label maps; which images PASCAL-Part has a
+    person's parts of, its label maps alone say. Raises DataError for archives that are missing, damaged, or
+    not the official ones; running again goes on.
     """
     root = ledger.root
     voc, authors, part = archives.locate(ARCHIVES, folder)
-    if not (authors or part):
-        raise DataError(
-            f"{folder} lacks {ARCHIVES[1].file} (from {_AUTHORS_PAGE}) or {ARCHIVES[2].file} ({_PART_PAGE})"
-        )
-    with ledger.step("voc", voc) as make:
-        if make:
-            for member in archives.members(voc):
-                if found := _VOC.fullmatch(member.name):
-                    make(root / found[1], write_bytes, member.read)
-    members = _from_authors(ledger, authors) if authors else _from_part(ledger, part, voc)
+    members = _lists_of_authors(ledger, authors) if authors else _from_part(ledger, part, voc)
+    listfiles.check_apart(*members.values(), authors or voc)
+    result = [ListFile(name, listfiles.pairs_text(ids, LABELS)) for name, ids in members.items()]
+    check(result)
+    if authors:
+        _labels_of_authors(ledger, authors)
+    _unpack_voc(ledger, "voc images", voc, "image")
     for ids in members.values():
-        ledger.demand(voc, [root / f"JPEGImages/{image}.jpg" for image in ids], "voc")
+        ledger.demand(voc, [root / f"JPEGImages/{image}.jpg" for image in ids], "voc images")
         ledger.demand(authors or part, [root / LABELS / f"{image}.png" for image in ids], "labels")
-    return [ListFile(name, listfiles.pairs_text(ids, LABELS)) for name, ids in members.items()]
+    return result
 
 
-def _from_authors(ledger, archive):
+def _unpack_voc(ledger, step, archive, kind):
+    """VOC's members of a `kind`, "list" or "image"."""
+    with ledger.step(step, archive) as make:
+        if make:
+            for member in archives.members(archive):
+                if (found := _VOC.fullmatch(member.name)) and found[kind]:
+                    make(ledger.root / found[kind], write_bytes, member.read)
+
+
+def _lists_of_authors(ledger, archive):
     lists = {name: ledger.root / f"ImageSets/PersonPart/{name}.txt" for name in _SET.splits}
+    with ledger.step("lists", archive) as make:
+        if make:
+            for member in archives.members(archive):
+                if (found := _AUTHORS.fullmatch(member.name)) and found["list"]:
+                    make(lists[found["list"]], write_bytes, partial(_ids_text, member))
+    ledger.demand(archive, lists.values(), "lists")
+    return {name: listfiles.ids(path) for name, path in lists.items()}
+
+
+def _labels_of_authors(ledger, archive):
     with ledger.step("labels", archive) as make:
         if make:
             for member in archives.members(archive):
-                found = _AUTHORS.fullmatch(member.name)
-                if found and found["list"]:
-                    make(lists[found["list"]], write_bytes, partial(_ids_text, member))
-                elif found:
+                if (found := _AUTHORS.fullmatch(member.name)) and found["id"]:
                     make(ledger.root / LABELS / f"{found['id']}.png", write_label, partial(_authors_label, member))
-    ledger.demand(archive, lists.values(), "labels")
-    return {name: listfiles.ids(path) for name, path in lists.items()}
 
 
 def _authors_label(member):
@@ -97,14 +110,15 @@ def _ids_text(member):
 
 def _from_part(ledger, archive, voc):
     """VOC's own split of the images in which a person has parts, of those that PASCAL-Part annotates."""
+    _unpack_voc(ledger, "lists", voc, "list")
+    lists = {name: ledger.root / f"ImageSets/Main/{name}.txt" for name in _SET.splits}
+    ledger.demand(voc, lists.values(), "lists")
     with ledger.step("labels", archive) as make:
         if make:
             for member in archives.members(archive):
                 if found := _PART.fullmatch(member.name):
                     make(ledger.root / LABELS / f"{found['id']}.png", write_label, partial(_part_label, member))
     labelled = {path.stem for path in ledger.files("labels")}
-    lists = {name: ledger.root / f"ImageSets/Main/{name}.txt" for name in _SET.splits}
-    ledger.demand(voc, lists.values(), "voc")
     return {name: [image for image in listfiles.ids(path) if image in labelled] for name, path in lists.items()}
 
 

@@ -31,40 +31,50 @@ SHA256 = {
 }
 LABELS = "SegmentationClassAug"
 _VOC = re.compile(
-    r"VOCdevkit/VOC2012/(JPEGImages/\w+\.jpg|SegmentationClass/\w+\.png|"
-    r"ImageSets/Segmentation/(?:train|val|test)\.txt)"
+    r"VOCdevkit/VOC2012/(?:(?P<list>ImageSets/Segmentation/(?:train|val|test)\.txt)|"
+    r"(?P<file>JPEGImages/\w+\.jpg|Segmentation(?:Class|Object)/\w+\.png))"
 )
 _SBD = re.compile(r"(?:benchmark_RELEASE/)?dataset/(?:cls/(?P<id>\w+)\.mat|(?P<list>train|val)\.txt)")
 
 
-def prepare(ledger, folder):
+def prepare(ledger, folder, *, check=list):
     """Makes the set in the ledger's root from the archives in `folder`, less its lists: they are returned as ListFiles.
 
-    Raises DataError for archives that are missing, damaged, or not the official ones; running again goes on.
+    `check(lists)` is called before images and label maps are unpacked. VOC's instance maps, SegmentationObject, are
+    for `evaluate.py --by-size`, and may be absent. Raises DataError for archives that are missing, damaged, or not the
+    official ones; running again goes on.
     """
     root = ledger.root
     trainval, sbd, test = archives.locate(ARCHIVES, folder)
-    _unpack_voc(ledger, "voc", trainval)
     lists = root / "ImageSets"
-    train, val = (_ids(ledger, "voc", trainval, lists / f"Segmentation/{name}.txt") for name in ("train", "val"))
+    _unpack_voc(ledger, "voc lists", trainval, "list")
+    train, val = (_ids(ledger, "voc lists", trainval, lists / f"Segmentation/{name}.txt") for name in ("train", "val"))
+    listfiles.check_apart(train, val, trainval)
     own = {*train, *val}
-    ledger.demand(trainval, _paths(root, "SegmentationClass", own, ".png"), "voc")
+    _unpack_sbd(ledger, "sbd lists", sbd, trainval, own)
+    sbd_ids = {id_ for name in ("train", "val") for id_ in _ids(ledger, "sbd lists", sbd, lists / f"SBD/{name}.txt")}
+    train_aug = sorted((sbd_ids | set(train)) - set(val))
+    members = {"train": train, "val": val, "train_aug": train_aug, "trainval_aug": sorted({*train_aug, *val})}
+    if test:
+        _unpack_voc(ledger, "test lists", test, "list", ledger.files("voc lists"))
+        members["test"] = _ids(ledger, "test lists", test, lists / "Segmentation/test.txt")
+    result = [ListFile(name, _text(name, ids), SHA256.get(name, "")) for name, ids in members.items()]
+    check(result)
+
+    _unpack_voc(ledger, "voc files", trainval, "file")
+    ledger.demand(trainval, _paths(root, "SegmentationClass", own, ".png"), "voc files")
     with ledger.step("voc labels", trainval) as make:
         if make:
             for name in tqdm(sorted(own), desc="VOC's annotation", unit="image"):
                 label = partial(read_label, root / f"SegmentationClass/{name}.png")
                 make(root / LABELS / f"{name}.png", write_index, label)
-    _unpack_sbd(ledger, sbd, trainval, own)
-    sbd_ids = {name for split in ("train", "val") for name in _ids(ledger, "sbd", sbd, lists / f"SBD/{split}.txt")}
-    ledger.demand(sbd, _paths(root, LABELS, sbd_ids, ".png"), "sbd", "voc labels")
-    train_aug = sorted((sbd_ids | set(train)) - set(val))
-    ledger.demand(trainval, _paths(root, "JPEGImages", [*train_aug, *val], ".jpg"), "voc")
-    members = {"train": train, "val": val, "train_aug": train_aug, "trainval_aug": sorted({*train_aug, *val})}
+    _unpack_sbd(ledger, "sbd labels", sbd, trainval, own)
+    ledger.demand(sbd, _paths(root, LABELS, sbd_ids, ".png"), "sbd labels", "voc labels")
+    ledger.demand(trainval, _paths(root, "JPEGImages", members["trainval_aug"], ".jpg"), "voc files")
     if test:
-        _unpack_voc(ledger, "test images", test, ledger.files("voc"))
-        members["test"] = _ids(ledger, "test images", test, lists / "Segmentation/test.txt")
-        ledger.demand(test, _paths(root, "JPEGImages", members["test"], ".jpg"), "voc", "test images")
-    return [ListFile(name, _text(name, ids), SHA256.get(name, "")) for name, ids in members.items()]
+        _unpack_voc(ledger, "test images", test, "file", ledger.files("voc files"))
+        ledger.demand(test, _paths(root, "JPEGImages", members["test"], ".jpg"), "voc files", "test images")
+    return result
 
 
 def _text(name, ids):
@@ -73,23 +83,25 @@ def _text(name, ids):
     return listfiles.pairs_text(ids, LABELS)
 
 
-def _unpack_voc(ledger, step, archive, others=()):
-    """`others` are files of another archive, which stay as they are."""
+def _unpack_voc(ledger, step, archive, kind, others=()):
+    """The members of a `kind`, "list" or "file"; `others` are files of another archive, which stay as they are."""
     with ledger.step(step, archive) as make:
         if make:
             for member in archives.members(archive):
-                if (found := _VOC.fullmatch(member.name)) and ledger.root / found[1] not in others:
-                    make(ledger.root / found[1], write_bytes, member.read)
+                found = _VOC.fullmatch(member.name)
+                if found and found[kind] and ledger.root / found[kind] not in others:
+                    make(ledger.root / found[kind], write_bytes, member.read)
 
 
-def _unpack_sbd(ledger, archive, trainval, own):
-    with ledger.step("sbd", archive, trainval) as make:
+def _unpack_sbd(ledger, step, archive, trainval, own):
+    """Step "sbd lists" or "sbd labels", of which VOC has its `own` already."""
+    with ledger.step(step, archive, trainval) as make:
         if make:
             for member in archives.members(archive):
                 found = _SBD.fullmatch(member.name)
-                if found and found["list"]:
+                if found and found["list"] and step == "sbd lists":
                     make(ledger.root / f"ImageSets/SBD/{found['list']}.txt", write_bytes, member.read)
-                elif found and found["id"] not in own:
+                elif found and found["id"] and found["id"] not in own and step == "sbd labels":
                     make(ledger.root / LABELS / f"{found['id']}.png", write_index, partial(_sbd_label, member))
 
 

@@ -24,6 +24,7 @@ CHECKSUMS = "checksums.json"
 _CHUNK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte
 _ATTEMPTS = 4
+_LARGEST = 2 << 30  # bytes of a caffemodel, at most: protobuf's own limit
 
 
 class _DeadEndError(Exception):
@@ -138,7 +139,7 @@ def _verify(entry, source, path, say):
         raise _DeadEndError(f"{path}: has {len(data)} bytes, expected {entry.size}")
     record, digest = path.parent / CHECKSUMS, hashlib.sha256(data).hexdigest()
     with reading(record):
-        recorded = json.loads(record.read_text()) if record.exists() else {}
+        recorded = dict(json.loads(record.read_text()).items()) if record.exists() else {}
     for expected, where in ((entry.sha256, "the manifest"), (recorded.get(path.name), record)):
         if expected is not None and digest != expected:
             raise _DeadEndError(f"{path}: sha256 is {digest}, but {where} has {expected}")
@@ -163,7 +164,7 @@ def _unpack(entry, path, folder):
         if wanted in found:
             raise WeightsError(f"{path}: has two members {wanted}, expected one")
         if wanted in entry.members:
-            found[wanted] = member.read()
+            found[wanted] = member.read(_LARGEST)
             caffemodel.decode(found[wanted], member.where)
     if lacking := sorted(entry.members.keys() - found):
         raise WeightsError(f"{path}: has no member {lacking[0]}")
