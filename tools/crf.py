@@ -43,7 +43,7 @@ def main(argv):
     parser.add_argument("--iterations", metavar="N", type=cli.positive, help="of mean field (default: 10)")
     parser.add_argument("--processes", metavar="N", type=cli.positive, help="(default: one a core)")
     parser.add_argument("--search", action="store_true", help="cross-validate bi_w, bi_xy and bi_rgb, coarse to fine")
-    parser.add_argument("--grid", choices=["released", "deeplab"], default="released", help="(default: released)")
+    parser.add_argument("--grid", choices=["small", "deeplab"], default="small", help="(default: small)")
     parser.add_argument("--samples", metavar="N", type=cli.positive, default=100, help="images searched (default: 100)")
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="which ones (default: 0)")
     arguments = parser.parse_intermixed_args(argv)

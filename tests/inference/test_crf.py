@@ -219,7 +219,7 @@ def samples_of(scored):
 
 def test_the_search_finds_what_is_better_and_the_same_again(scored, monkeypatch):
     """A bilateral kernel of weight 0 cannot mend the noise; one of weight 4 can. In this process, for speed."""
-    monkeypatch.setitem(crf_search.GRIDS, "released", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
+    monkeypatch.setitem(crf_search.GRIDS, "small", {"bi_w": (0, 4), "bi_xy": (49,), "bi_rgb": (5,)})
     monkeypatch.setattr(crf_search, "FINE", {"bi_w": (0, 1), "bi_xy": (0,), "bi_rgb": (0, 1)})
     monkeypatch.setattr(crf_search, "in_processes", lambda function, jobs, _: (function(*job) for job in jobs))
     row, start = experiments.find("shapes"), dataclasses.replace(OPTIONS, pos_w=0, iterations=4)

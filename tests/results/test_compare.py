@@ -137,3 +137,7 @@ def test_the_tool_without_results_and_with_bad_ones(tmp_path, tool):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/evaluation.json").write_text('{"experiment": "voc", ')
     one_line_error(tool("compare"), "runs/evaluation.json", "not JSON")
+
+
+def test_a_folder_may_be_called_anything():
+    assert compare._escaped("a|<b>") == "a\\|&lt;b>"

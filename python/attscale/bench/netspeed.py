@@ -18,7 +18,7 @@ import numpy as np
 
 from attscale import cli, datasets, experiments, processes, prototxt
 from attscale.bench import speeds
-from attscale.errors import OutOfMemoryError, UserError
+from attscale.errors import OutOfMemoryError, RunError, UserError, reading
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
 from attscale.nets.geometry import output_name
@@ -76,12 +76,13 @@ class Card:
 
 
 def card(gpu):
-    """The Card with Caffe's number `gpu`, and the bytes of it in use, by nvidia-smi."""
+    """The Card with Caffe's number `gpu`, and the bytes of it in use, by nvidia-smi. Raises RunError."""
     query = ["nvidia-smi", f"--id={device.bus_id(gpu)}", "--query-gpu=name,driver_version,memory.total,memory.used"]
     query.append("--format=csv,noheader,nounits")
-    done = subprocess.run(query, stdout=subprocess.PIPE, text=True, check=True)
-    name, driver, total, used = done.stdout.strip().split(", ")
-    return Card(name=name, driver=driver, memory=int(total) << 20), int(used) << 20
+    with reading("nvidia-smi", RunError):
+        done = subprocess.run(query, stdout=subprocess.PIPE, text=True, check=True)
+        name, driver, total, used = done.stdout.strip().split(", ")
+        return Card(name=name, driver=driver, memory=int(total) << 20), int(used) << 20
 
 
 def compare(*, on, crop, image, batch_size, iter_size, iterations, rounds, progress=iter):

@@ -19,7 +19,7 @@ from attscale.scoring import metrics
 
 #: Coarse grids of the search: around everything that the release found; and DeepLab's own (docs/release.md, Dense CRF).
 GRIDS = {
-    "released": {"bi_w": (3, 4, 5), "bi_xy": (20, 50, 80, 110), "bi_rgb": (3, 5, 8)},
+    "small": {"bi_w": (3, 4, 5), "bi_xy": (20, 50, 80, 110), "bi_rgb": (3, 5, 8)},
     "deeplab": {"bi_w": range(5, 11), "bi_xy": range(50, 101, 10), "bi_rgb": range(3, 11)},
 }
 #: Steps of the fine one, around the best of the coarse one.
@@ -34,7 +34,7 @@ def draw(row, data_root, split, score_folder, count, seed):
     return [(image, scores.name(score_folder, image), label) for image, label in chosen]
 
 
-def search(row, samples, start, *, grid="released", processes=None, progress=iter):
+def search(row, samples, start, *, grid="small", processes=None, progress=iter):
     """Cross-validates bi_w, bi_xy and bi_rgb, coarse to fine, with pos_w, pos_xy and iterations of `start`.
 
     samples: as `draw` gives; grid: of GRIDS. Returns (CrfOptions, mean IOU) of all settings tried, best first; ties

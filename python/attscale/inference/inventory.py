@@ -59,7 +59,7 @@ def read(folder, kind):
     if not path.exists():
         return None
     with reading(path):
-        return json.loads(path.read_text())
+        return dict(json.loads(path.read_text()))
 
 
 def digest(*contents):

@@ -50,8 +50,9 @@ def check_weights(weights, row):
 def check_predictions(folder, row):
     """Raises UserError where the label maps or score maps in `folder` say that they are of another experiment."""
     for kind, values in records(folder).items():
-        if values["experiment"] != row.name:
-            raise UserError(f"{folder}: holds {kind} of {values['experiment']}, not of {row.name}")
+        other = values.get("experiment", row.name)
+        if other != row.name:
+            raise UserError(f"{folder}: holds {kind} of {other}, not of {row.name}")
 
 
 def refuse_seen(row, dataset, data_root, split, *, weights=None, predictions=None):

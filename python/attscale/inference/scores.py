@@ -36,6 +36,8 @@ def decode(data, path):
     """As `read`, from the bytes of the file `path`."""
     with reading(path, DataError), np.load(io.BytesIO(data), allow_pickle=False) as file:
         scores = file["scores"].astype(np.float32)
+    if scores.ndim != 3:
+        raise DataError(f"{path}: holds numbers of shape {scores.shape}, expected (classes, height, width)")
     if not np.isfinite(scores).all():  # beyond float16, say: the CRF would make no number of every pixel
         raise DataError(f"{path}: holds values that are not finite")
     return scores

@@ -16,8 +16,6 @@ from attscale.data.images import decode_label, read_bytes, voc_palette
 from attscale.errors import DataError, reading
 from attscale.files import write_whole
 
-COMPETITIONS = ("comp5", "comp6")  # with the challenge's own data only; with any
-
 
 def write(path, predictions, images, competition, split, progress=iter):
     """Writes the archive `path` (.tgz) of the label maps of `images`, `<id>.png` in `predictions`, whole or not at all.

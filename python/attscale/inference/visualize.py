@@ -8,7 +8,7 @@ import cv2
 from attscale import plots
 from attscale.data.images import read_image, read_label
 from attscale.data.samples import load_pair
-from attscale.errors import UserError
+from attscale.errors import DataError, UserError
 from attscale.files import make_folder, naming
 from attscale.inference import scores, sources
 
@@ -64,7 +64,9 @@ def video(predictor, source, path, progress=iter):
     """
     path, rate = Path(path), sources.frame_rate(source)
     make_folder(path.parent)
-    with naming(path), tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+    with naming(path):
+        scratch = tempfile.TemporaryDirectory(prefix=".", dir=path.parent)
+    with scratch as folder:
         made = Path(folder, path.name)  # OpenCV chooses the format by the suffix
         writer, count = None, 0
         for frame in progress(sources.frames(source)):
@@ -72,11 +74,15 @@ def video(predictor, source, path, progress=iter):
             predictor.forward(image, names=[frame.path])
             panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
             if writer is None:
-                writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*"mp4v"), rate, panels.shape[1::-1])
+                size = panels.shape[1::-1]
+                writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)
                 if not writer.isOpened():
                     raise UserError(f"{path}: OpenCV cannot write such a video; .mp4 and .avi work")
+            if panels.shape[1::-1] != size:  # OpenCV would leave it out without a word
+                raise DataError(f"{frame.path}: is of another size than the frames before")
             writer.write(panels)
             count += 1
         writer.release()
-        made.replace(path)
+        with naming(path):
+            made.replace(path)
     return count

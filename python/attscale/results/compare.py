@@ -12,7 +12,8 @@ NOT_RUN, NONE = "not run", "-"
 COLUMNS = ("row", "paper", "release", "here", "difference", "run")
 LEGEND = (
     "Per cent; differences in points, here less paper. “not run”: nobody has measured it here; for systems of others "
-    "and Attention to Refine there is no net here. “-”: no number is known."
+    "and Attention to Refine there is no net here. “-”: no number is known. A class that "
+    "occurs nowhere counts as 0, as the authors average."
 )
 
 #: Each of the papers' cells to the experiment that stands for it; cells of other people's methods are not in it.
@@ -136,13 +137,18 @@ def _measured(evaluation, measure):
     return {"mean IOU": evaluation.mean_iou_of_all_classes, "pixel accuracy": evaluation.pixel_accuracy}[measure]
 
 
+def _escaped(text):
+    """Without what ends a column or begins HTML: a folder may be called anything."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
 def markdown(compared, found=()):
     """Tables as Markdown, and which of the (folder, Evaluation) pairs `found` stand in none of them."""
     parts = ["# Papers and here", "", LEGEND, ""]
     for table in compared:
         parts += [f"## {table.name}: {table.title}", ""]
         parts += [f"| {' | '.join(COLUMNS)} |", "|---|---:|---:|---:|---:|---|"]
-        parts += [f"| {' | '.join(line.texts)} |" for line in table.lines]
+        parts += [f"| {' | '.join(map(_escaped, line.texts))} |" for line in table.lines]
         parts.append("")
     if left := [*left_out(compared, found)]:
         parts += ["## Results that stand in no table", "", *(f"- {folder}: {why}" for folder, why in left), ""]
