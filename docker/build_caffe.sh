@@ -64,6 +64,8 @@ recall() {
 if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then
   if [ -n "$(recorded DEVICE)" ]; then
     recall
+  elif grep -q '^device: cuda' "$prefix/BUILD"; then
+    die "$prefix was built for CUDA by an earlier version, whose settings are not read: DEVICE=cuda make caffe builds it anew"
   else
     say "$prefix/BUILD is not of this version's form, which has a line DEVICE: building anew, on the CPU"
   fi

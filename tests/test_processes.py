@@ -22,7 +22,7 @@ ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
         (1, ["error: out of memory: 3 GiB"], OutOfMemoryError, "out of memory: 3 GiB"),
         (-6, [ABORT.format("a == b"), "*** Check failure stack trace: ***"], processes.ProcessDiedError, "a == b$"),
         (-6, [ABORT.format("error == cudaSuccess (2 vs. 0)  out of memory")], OutOfMemoryError, "out of memory"),
-        (-9, ["it was here"], processes.ProcessDiedError, "SIGKILL .*run out of memory.*last words: it was here$"),
+        (-9, ["it was here"], processes.ProcessDiedError, "SIGKILL .*want of memory.*last words: it was here$"),
         (3, ["it was here", "x: 4%|4  | 1/24 [00:01<00:02, 5it/s]"], processes.ProcessDiedError, "words: it was here$"),
         (3, [], processes.ProcessDiedError, "^the process ended with status 3$"),
     ],
@@ -75,3 +75,16 @@ def wait_until(true, seconds=30):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def test_leaving_in_the_middle_does_not_wait_for_what_the_others_are_at():
+    began = time.monotonic()
+    results = processes.in_processes(nap, [(0,), (60,), (60,)], 2)
+    assert next(results) == 0
+    results.close()  # as Ctrl-C does
+    assert time.monotonic() - began < 30

@@ -5,6 +5,7 @@ arguments, and dies with the parent. `in_processes` is for plain functions. Why 
 finds wrong by aborting the process, pycaffe holds Python's lock, and libjpeg complains on stderr alone.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import ctypes
@@ -83,22 +84,23 @@ def failed_check(line):
     return found["cause"] if found else None
 
 
-def failure(status, lines, what="the process", advice=lambda cause: ""):
+def failure(status, lines, what="the process"):
     """How a child came to its end, as the exception to raise, from its exit status and the lines of its stderr.
 
-    Its own line of error, or Caffe's failed CHECK with the `advice` on it, or the signal and its last words; an
-    OutOfMemoryError where memory was the cause, ProcessDiedError where it was no error of its own.
+    Its own line of error, or Caffe's failed CHECK, or the signal and its last words; an OutOfMemoryError where memory
+    was the cause, ProcessDiedError where it was no error of its own.
     """
     if own := [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]:
         return (OutOfMemoryError if is_memory(own[-1]) else UserError)(own[-1])
     if cause := next(filter(None, map(failed_check, lines)), None):
         kind = OutOfMemoryError if is_memory(cause) else ProcessDiedError
-        return kind(f"Caffe stopped: {cause}{advice(cause)}")
+        full = " (is the disk full?)" if "SerializeToOstream" in cause else ""
+        return kind(f"Caffe stopped: {cause}{full}")
     words = [line for line in lines if line.strip() and not NOISE.match(line) and not progress.is_line(line)]
     last = f"; its last words: {words[-1].strip()}" if words else ""
     if status < 0:
         name = signal.Signals(-status).name
-        killed = " (the system may have run out of memory)" if name == "SIGKILL" else ""
+        killed = " (by the system, for want of memory, perhaps)" if name == "SIGKILL" else ""
         return ProcessDiedError(f"{what} was ended by {name}{killed}{last}")
     return ProcessDiedError(f"{what} ended with status {status}{last}")
 
@@ -135,13 +137,15 @@ def in_processes(function, jobs, processes=None):
     with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
         try:
             with _deaf():
-                futures = [pool.submit(function, *job) for job in jobs]
-            for future in futures:
-                yield future.result()
+                futures = collections.deque(pool.submit(function, *job) for job in jobs)
+            while futures:
+                yield futures.popleft().result()  # a result that was taken is not kept
         except concurrent.futures.process.BrokenProcessPool:
-            raise UserError(
-                f"one of {processes} processes was killed, for want of memory perhaps: try fewer at once"
-            ) from None
+            raise UserError(f"one of {processes} processes was killed, for want of memory, perhaps") from None
+        except (KeyboardInterrupt, GeneratorExit):  # nobody waits for what they are at
+            for process in pool._processes.values():
+                process.kill()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -48,6 +48,17 @@ def another_iteration(path):
     return "iter_00000022/snapshot.json: says iteration 21, the solver's state says 22"
 
 
+def test_a_run_of_another_net_does_not_begin_anew(half):
+    """An experiment whose net has changed since: the run's log and its snapshots stay as they are."""
+    log = (half / runs.LOG).read_bytes()
+    for path in (half / runs.SNAPSHOTS).glob("iter_*"):
+        another_net(path)
+    one_line_error(
+        train(half.parent, "--resume", "half"), "another net now than when it was begun; choose another --out"
+    )
+    assert (half / runs.LOG).read_bytes() == log
+
+
 @pytest.mark.parametrize("damage", [cut_weights, cut_state, lack_state, another_net, another_iteration, broken_record])
 def test_a_bad_snapshot_is_named_and_the_one_before_taken(damage, half, home):
     said = damage(half / runs.SNAPSHOTS / "iter_00000022")

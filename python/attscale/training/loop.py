@@ -17,6 +17,7 @@ from attscale.errors import DataError, ExperimentError, RunError
 from attscale.files import make_folder
 from attscale.inference.predictor import Predictor
 from attscale.machine import device
+from attscale.processes import ProcessDiedError
 from attscale.scoring import evaluate, metrics
 from attscale.training import snapshots, solvers, stopping
 from attscale.training.journal import Journal
@@ -130,8 +131,8 @@ class _Run:
         began = time.monotonic()
         try:
             self.solver.step(1)
-        except DataError as error:
-            raise DataError(f"{error} (iteration {iteration}; earlier snapshots are kept in {self.folder})") from None
+        except (DataError, ProcessDiedError) as error:
+            raise type(error)(f"{error} (iteration {iteration}; earlier snapshots are kept in {self.folder})") from None
         self.inside += time.monotonic() - began - self.passes.ours
         self.images += self.row.solver.batch_size * len(self.passes.losses)
         self.waited += self.passes.waited

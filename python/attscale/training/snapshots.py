@@ -15,6 +15,10 @@ from attscale.training.runs import PARTIAL, SNAPSHOTS
 WEIGHTS, STATE, RECORD = "weights.caffemodel", "state.solverstate", "snapshot.json"
 
 
+class _OtherNetError(RunError):
+    """A snapshot that is whole, but of another net."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
     """One that was found good: its folder, the iteration it was taken after, and what was kept with it."""
@@ -69,13 +73,19 @@ def reserve(run, size):
 def newest_good(run, net, say):
     """The newest snapshot of the run that is whole and of this net; None where there is none.
 
-    One that is not is named to `say`, with what is wrong, and the one before it is tried.
+    One that is not is named to `say`, with what is wrong, and the one before it is tried. Raises RunError where all are
+    of another net: the run was begun by another version of this project, and would start anew.
     """
-    for path in sorted(Path(run, SNAPSHOTS).glob("iter_*"), reverse=True):
+    paths = sorted(Path(run, SNAPSHOTS).glob("iter_*"), reverse=True)
+    others = 0
+    for path in paths:
         try:
             return _check(path, net)
         except RunError as error:
+            others += isinstance(error, _OtherNetError)
             say(f"{error}; the one before it is tried")
+    if others and others == len(paths):
+        raise RunError(f"{run}: its experiment has another net now than when it was begun; choose another --out")
     return None
 
 
@@ -109,7 +119,7 @@ def _check(path, net):
         of, iteration, kept = record["net"], record["iteration"], record["kept"]
         sums = {name: record["sha256"][name] for name in (WEIGHTS, STATE)}
     if of != net:
-        raise RunError(f"{path}: the snapshot of another net")
+        raise _OtherNetError(f"{path}: the snapshot of another net")
     for name, recorded in sums.items():
         with reading(path / name, RunError):
             digest = _sha256(path / name)

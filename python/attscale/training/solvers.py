@@ -65,9 +65,10 @@ def seed_dropout(seed, iteration, rank):
 
 
 def fingerprint(row):
-    """Of the net and the solver's type: what a snapshot has to agree with, whatever data it was trained on."""
-    net = prototxt.deploy_net(row)
+    """Of the net, its losses and the solver's type: what a snapshot has to agree with, whatever it was trained on."""
+    net = prototxt.train_net(row)
     net.ClearField("name")
+    net.layer[0].ClearField("python_param")  # the data layer's, whose options say which images
     return hashlib.sha256(f"{row.solver.type} {text_format.MessageToString(net)}".encode()).hexdigest()
 
 
