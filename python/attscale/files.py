@@ -1,6 +1,7 @@
 """Files that are there whole or not at all."""
 
 import contextlib
+import fcntl
 import io
 import os
 import tempfile
@@ -23,8 +24,8 @@ def write_whole(path, write, *, durable=False):
     with naming(path):
         make_folder(path.parent)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
-        os.close(handle)
         try:
+            fcntl.flock(handle, fcntl.LOCK_SH)  # `clear` sees by it that somebody is at work
             write(temporary)
             if durable:
                 sync(temporary)
@@ -33,6 +34,8 @@ def write_whole(path, write, *, durable=False):
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+        finally:
+            os.close(handle)
 
 
 class Appended(io.FileIO):
@@ -78,9 +81,14 @@ def remove(path):
 
 
 def clear(folder):
-    """Removes what a process killed in `write_whole` has left in `folder`, where nobody else may be at work."""
-    for path in Path(folder).glob(f".*{_PARTIAL}"):
-        remove(path)
+    """Removes what processes that were killed in `write_whole` have left in `folder` and the folders inside.
+
+    Others may be at work there: what somebody is still writing stays.
+    """
+    for path in Path(folder).rglob(f".*{_PARTIAL}"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def _umask():

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from attscale.errors import UserError, reading
-from attscale.files import Appended, make_folder, write_text
+from attscale.files import Appended, clear, make_folder, write_text
 
 
 class Inventory:
@@ -26,6 +26,7 @@ class Inventory:
         noted = lines(folder, kind) if found is not None else {}
         self._sources = {name: values["source"] for name, values in noted.items()}
         self._begun = bool(self._sources)  # a record without results holds nobody to it
+        clear(self.folder)
         if self._begun and (other := sorted(key for key in made_by if found.get(key) != made_by[key])):
             raise UserError(
                 f"{self.folder}: holds {kind} with {other[0]} {found.get(other[0])}, not {made_by[other[0]]}; "
