@@ -27,7 +27,7 @@ from attscale.machine import limits
 from attscale.ops.interp import SizeRule
 from attscale.prepare import archives, coco, ledger, listfiles, voc10_part, voc12
 from attscale.results import compare, evaluations, ratios, report
-from attscale.sweep import plan
+from attscale.sweep import watch
 from attscale.sweep.step import Job
 from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel, fetch, load, manifest
@@ -296,7 +296,7 @@ class Snapshots(Reader):
     net = "0123abcd"
 
     def bases(self, folder):
-        kept = {"sums": {"loss": 1.5, "loss_fusion": 2.25}, "best": [0.5, 4]}
+        kept = snapshots.Kept(sums={"loss": 1.5, "loss_fusion": 2.25}, best=(0.5, 4))
         state = caffe_pb2.SolverState(iter=6, current_step=0)
         state.history.add(data=[0.25] * 12).shape.dim.extend([3, 4])
 
@@ -314,7 +314,7 @@ class Snapshots(Reader):
         found = snapshots.newest_good(path.parents[2], self.net, said.append)
         if found is None:
             raise RunError(said[0] if said else "no snapshot")
-        sums, best = found.kept.get("sums") or {}, found.kept.get("best")  # as training.loop takes them
+        sums, best = found.kept.sums, found.kept.best
         return found.iteration, sum(sums.values()), (best[0] > 0.5, best[1] == 4) if best is not None else None
 
     def changed(self, base, value, data, other):
@@ -438,7 +438,7 @@ class Logs(Reader):
         yield Base(f"{ROW.name}/{runs.LOG}", "".join(f"{json.dumps(one)}\n" for one in records).encode(), "json lines")
 
     def read(self, path):
-        plan.status(ROW, path.parents[1])
+        watch.status(ROW, path.parents[1])
         found = journal.read(path.parent)
         with _Undrawn(path.parent, 40):
             pass
@@ -458,11 +458,11 @@ class Sweeps(Reader):
 
     def bases(self, folder):
         complete = {"experiment": ROW.name, "split": "test", "images": 3, "crf": False}
-        yield Base(f"{ROW.name}/complete.json", json.dumps(complete).encode(), "json")
-        yield Base(f"{ROW.name}/evaluation.json", json.dumps(made.evaluation()).encode(), "json")
+        yield Base(f"sent/{ROW.name}/complete.json", json.dumps(complete).encode(), "json")
+        yield Base(f"scored/{ROW.name}/evaluation.json", json.dumps(made.evaluation()).encode(), "json")
 
     def read(self, path):
-        state, detail = plan.status(ROW, path.parents[1])
+        state, detail = watch.status(ROW, path.parents[1])
         if state != "done":
             raise UserError(f"{path} is not taken for a result")
         return detail

@@ -128,7 +128,7 @@ def test_folders_and_images(untrained, tool, tmp_path):
         (["nowhere.png"], "nowhere.png: no such file"),
         (["photo.png", "--split", "val"], "IMAGE does not go with --split"),
         (["photo.png", "--weight-maps", "--flip"], "--weight-maps are of one pass"),
-        (["--video", "none.mp4"], "none.mp4: no such video"),
+        (["--video", "none.mp4"], "none.mp4: no such file"),
         (["--video", "cut.mp4"], "cut.mp4: not a video that can be decoded"),
     ],
 )

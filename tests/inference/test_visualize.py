@@ -84,7 +84,7 @@ def test_a_video_shows_frames_and_weights(untrained, tool, tmp_path):
 @pytest.mark.parametrize("name", ["no.mp4", "none.mp4"])
 def test_videos_that_break_leave_nothing(name, untrained, tmp_path):
     (tmp_path / "no.mp4").write_bytes(b"no")
-    with pytest.raises(UserError, match=f"{name}: (not a video that can be decoded|no such video)"):
+    with pytest.raises(UserError, match=f"{name}: (not a video that can be decoded|no such file)"):
         visualize.video(of(untrained, "shapes"), tmp_path / name, tmp_path / "o.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["no.mp4"]
     assert sources.frame_rate(tmp_path / name) == 25.0

@@ -78,7 +78,7 @@ def stored(run, iteration, text=b"w"):
         state = caffe_pb2.SolverState(iter=iteration, current_step=1)
         (folder / snapshots.STATE).write_bytes(state.SerializeToString())
 
-    return snapshots.write(run, iteration, "net", save, {})
+    return snapshots.write(run, iteration, "net", save, snapshots.Kept())
 
 
 def good(run):

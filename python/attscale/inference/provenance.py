@@ -21,6 +21,10 @@ def origin(weights):
 def records(folder):
     """What a folder of label maps says that they were made by, {kind: values}; empty for anyone's PNGs."""
     found = {kind: inventory.read(folder, kind) for kind in (PREDICTIONS, CRF)}
+    for kind, values in found.items():
+        for key in ("experiment", "origin"):
+            if values is not None and not isinstance(values.get(key, ""), str):
+                raise UserError(f"{folder}: the key {key!r} of its {kind}.json is {values[key]!r:.60}, expected text")
     return {kind: values for kind, values in found.items() if values is not None}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from attscale import datasets
 from attscale.data.images import decode_image, read_bytes
 from attscale.data.lists import read_images
-from attscale.errors import DataError, UserError
+from attscale.errors import DataError, UserError, reading
 from attscale.inference import inventory
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
@@ -74,9 +74,7 @@ def frames(path):
 
     Raises DataError where none can be decoded, and at the end where the file announces more frames than it holds.
     """
-    if not Path(path).exists():
-        raise DataError(f"{path}: no such video")
-    video = cv2.VideoCapture(str(path))
+    video = _opened(path)
     announced = int(video.get(cv2.CAP_PROP_FRAME_COUNT))  # 0 or less where the format does not say
     number = 0
     while True:
@@ -100,5 +98,11 @@ def frame_count(path):
 
 def frame_rate(path):
     """Frames a second of a video, 25 where the file does not say."""
-    rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+    rate = _opened(path).get(cv2.CAP_PROP_FPS)
     return rate if 1 <= rate <= 240 else 25.0
+
+
+def _opened(path):
+    with reading(path, DataError):  # refuses what is no file, and so might never end
+        Path(path).stat()
+    return cv2.VideoCapture(str(path))

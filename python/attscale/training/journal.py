@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 import math
+import operator
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
 from attscale import plots
-from attscale.errors import RunError, UserError
+from attscale.errors import RunError, UserError, reading
 from attscale.files import make_folder, naming, write_text
 from attscale.training.runs import BOARD, LOG, PLOT
 
@@ -22,18 +23,26 @@ _REDRAW = 30  # seconds
 def read(folder):
     """The log of a run, a list of records; a last line that a kill cut short is left out. Raises RunError."""
     path = Path(folder, LOG)
-    records = []
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return []
+    with reading(path, RunError):
+        lines = path.read_text().splitlines()
+    records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except ValueError:
+            records.append(_record(line))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if number < len(lines):
-                raise RunError(f"{path}:{number}: not a line of JSON") from None
+                raise RunError(f"{path}:{number}: not a record with its iteration, and numbers for losses") from None
     return records
+
+
+def _record(line):
+    record = json.loads(line)
+    operator.index(record["iteration"])
+    for loss in record.get("losses", {}).values():
+        math.isfinite(loss)  # refuses what is no number
+    return record
 
 
 class Journal:

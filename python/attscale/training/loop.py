@@ -93,9 +93,9 @@ class _Run:
     def __init__(self, row, folder, options, rank, solver, snapshot):
         self.row, self.folder, self.options, self.rank, self.solver = row, folder, options, rank, solver
         self.fingerprint = solvers.fingerprint(row)
-        self.start, kept = (snapshot.iteration, snapshot.kept) if snapshot else (0, {})
-        self.sums = kept.get("sums") or dict.fromkeys(solver.net.outputs, 0.0)
-        self.best = kept.get("best")  # [mean IOU, iteration]
+        self.start, kept = (snapshot.iteration, snapshot.kept) if snapshot else (0, snapshots.Kept())
+        self.sums = dict(kept.sums) or dict.fromkeys(solver.net.outputs, 0.0)
+        self.best = kept.best
         self.passes = solvers.Passes(solver.net)
         self.journal = _Silent() if rank else Journal(folder, self.start)
         self.scorer = None
@@ -185,7 +185,7 @@ class _Run:
         self.journal.write({"iteration": iteration, "mean_iou": score})
         progress.say(f"iteration {iteration}: mean IOU on {dataset.val} {100 * score:.2f}")
         if self.best is None or score > self.best[0]:
-            self.best = [score, iteration]
+            self.best = (score, iteration)
             self._snapshot(iteration)
         self.since += time.monotonic() - started
 
@@ -196,7 +196,7 @@ class _Run:
         started = time.monotonic()
         snapshots.reserve(self.folder, solvers.snapshot_bytes(self.solver.net, self.row.solver.type))
         save = functools.partial(solvers.save, self.solver, iteration)
-        snapshots.write(self.folder, iteration, self.fingerprint, save, {"sums": self.sums, "best": self.best})
+        snapshots.write(self.folder, iteration, self.fingerprint, save, snapshots.Kept(sums=self.sums, best=self.best))
         snapshots.prune(self.folder, self.fingerprint, self.options.keep, self.best and self.best[1])
         self.since += time.monotonic() - started
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attscale.errors import RunError, reading
 from attscale.files import make_folder, naming, sync, write_text
+from attscale.options import from_values, to_values
 from attscale.training.runs import PARTIAL, SNAPSHOTS
 
 WEIGHTS, STATE, RECORD = "weights.caffemodel", "state.solverstate", "snapshot.json"
@@ -19,19 +20,27 @@ class _OtherNetError(RunError):
     """A snapshot that is whole, but of another net."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kept:
+    """What the loop has again on resuming: sums of losses by head since the last record, best (mean IOU, iteration)."""
+
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    best: tuple[float, int] | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
     """One that was found good: its folder, the iteration it was taken after, and what was kept with it."""
 
     path: Path
     iteration: int
-    kept: dict
+    kept: "Kept"
 
 
 def write(run, iteration, net, save, kept):
     """Has `save(folder)` write WEIGHTS and STATE, and makes them the run's snapshot of `iteration`.
 
-    net: the fingerprint of the net; kept: JSON values to have again on resuming. Whatever goes wrong, earlier
+    net: the fingerprint of the net; kept: a Kept, to have again on resuming. Whatever goes wrong, earlier
     snapshots stay as they are; a good one of the same iteration is not made again, since its weights are the same.
     """
     with contextlib.suppress(RunError):
@@ -42,7 +51,7 @@ def write(run, iteration, net, save, kept):
     with naming(aside):
         save(aside)
     sums = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
-    record = {"iteration": iteration, "net": net, "sha256": sums, "kept": kept}
+    record = {"iteration": iteration, "net": net, "sha256": sums, "kept": to_values(kept)}
     write_text(aside / RECORD, json.dumps(record) + "\n")
     final = _path(run, iteration)
     with naming(final):
@@ -116,7 +125,7 @@ def _path(run, iteration):
 def _check(path, net):
     with reading(path / RECORD, RunError):
         record = json.loads((path / RECORD).read_text())
-        of, iteration, kept = record["net"], record["iteration"], record["kept"]
+        of, iteration, kept = record["net"], record["iteration"], from_values(Kept, record["kept"])
         sums = {name: record["sha256"][name] for name in (WEIGHTS, STATE)}
     if of != net:
         raise _OtherNetError(f"{path}: the snapshot of another net")
