@@ -35,7 +35,7 @@ def main(argv):
     parser.add_argument(
         "--keep", metavar="N", type=cli.positive, default=3, help="snapshots, and the best (default: 3)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="build the net, run one step, estimate memory and time")
+    parser.add_argument("--dry-run", action="store_true", help="run two iterations, estimate memory and time")
     arguments = parser.parse_args(argv)
     if arguments.resume:
         if others := [name for name in cli.given(parser, argv) if name != "--resume"]:

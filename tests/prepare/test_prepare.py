@@ -10,7 +10,7 @@ import pytest
 
 from attscale.errors import DataError
 from attscale.files import write_bytes
-from attscale.prepare import archives, ledger
+from attscale.prepare import archives, ledger, sets
 from attscale.prepare.ledger import Ledger
 from helpers.archives import refused, tar, zipped
 
@@ -157,3 +157,9 @@ def test_missing_archives_are_listed_with_their_pages(name, said, tool):
 def test_of_two_archives_one_is_enough(tool, tmp_path):
     tar(tmp_path / "VOCtrainval_03-May-2010.tar", {})
     refused(tool, "voc10_part", "pascal_person_part.zip", "or trainval.tar.gz")
+
+
+def test_the_stage_on_ms_coco_is_told_the_command_that_makes_its_lists():
+    said = sets.how_to("coco_voc")
+    assert "train2014.zip from https://cocodataset.org" in said
+    assert "prepare_data.py coco --full (in Docker" in said

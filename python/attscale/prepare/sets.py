@@ -16,7 +16,8 @@ MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade
 
 def how_to(name):
     """What somebody without the set `name` has to fetch, and the command that makes it."""
-    command = f"python tools/prepare_data.py {name} (in Docker: docker compose run prepare {name})"
+    name, said = ("coco", "coco --full") if name == "coco_voc" else (name, name)
+    command = f"python tools/prepare_data.py {said} (in Docker: docker compose run prepare {said})"
     if name not in MODULES:
         return f"make it with {command}"
     groups = archives.needed(MODULES[name].ARCHIVES)
