@@ -174,7 +174,7 @@ def test_it_is_accessible(full):
     [
         ("evaluation.json", "{", "not JSON"),
         ("evaluation.json", json.dumps(evaluation(mean_iou=69.08)), "mean_iou is 69.08"),
-        ("log.jsonl", '{"losses": {"loss": 1}}\n', "there is no 'iteration'"),
+        ("log.jsonl", '{"losses": {"loss": 1}}\n', "not a record with its iteration"),
         ("log.jsonl", '{"iteration"\n{"iteration": 10}\n', "not a line of JSON"),
         ("run.json", '{"started": "now"}', "there is no 'options'"),
         ("attention.png", "GIF", "cannot identify image"),

@@ -30,19 +30,22 @@ def read(folder):
     records = []
     for number, line in enumerate(lines, start=1):
         try:
-            records.append(_record(line))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
             if number < len(lines):
-                raise RunError(f"{path}:{number}: not a record with its iteration, and numbers for losses") from None
+                raise RunError(f"{path}:{number}: not a line of JSON") from None
+            break
+        try:
+            _check(records[-1])
+        except (KeyError, TypeError, AttributeError):
+            raise RunError(f"{path}:{number}: not a record with its iteration, and numbers for losses") from None
     return records
 
 
-def _record(line):
-    record = json.loads(line)
+def _check(record):
     operator.index(record["iteration"])
     for loss in record.get("losses", {}).values():
-        math.isfinite(loss)  # refuses what is no number
-    return record
+        math.isfinite(loss)  # raises for what is no number
 
 
 class Journal:
