@@ -45,7 +45,7 @@ class Part:
 
 
 class Soak:
-    """The parts in `folder`: undisturbed in `whole`, killed in `killed`, with a temporary directory of their own."""
+    """The parts in `folder`: undisturbed in `whole`, killed in `disturbed`, with an own temporary directory."""
 
     def __init__(self, folder, parts, rng, say=print):
         self.folder, self.rng, self.say = Path(folder).resolve(), rng, say
@@ -96,10 +96,10 @@ class Soak:
     def round(self, part, most):
         """One round of up to `most` kills."""
         part.rounds += 1
-        shutil.rmtree(self.folder / "killed" / part.name, ignore_errors=True)
+        shutil.rmtree(self.folder / "disturbed" / part.name, ignore_errors=True)
         faults = []
         for _ in range(self.rng.randint(1, most)):
-            process = self.start(self.arguments(part.name, "killed"))
+            process = self.start(self.arguments(part.name, "disturbed"))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(self.rng.uniform(0, part.seconds))
                 if process.returncode:
@@ -110,8 +110,10 @@ class Soak:
         faults += self.to_the_end(part) + self.compared(part) + self.left_behind(part)
         if faults:
             kept = self.folder / f"faulty-{part.name}-{part.rounds}"
-            (self.folder / "killed" / part.name).rename(kept)
-            shutil.copy(self.folder / "said", kept)
+            kept.mkdir()
+            (self.folder / "said").rename(kept / "said")
+            if (left := self.folder / "disturbed" / part.name).exists():
+                left.rename(kept / part.name)
             part.faults += [f"round {part.rounds}: {fault}" for fault in faults]
         self.say(f"{part.name}, round {part.rounds}: {part.kills} kills so far{''.join(f'; {f}' for f in faults)}")
 
@@ -142,7 +144,7 @@ class Soak:
         return faults
 
     def to_the_end(self, part):
-        process = self.start(self.arguments(part.name, "killed"))
+        process = self.start(self.arguments(part.name, "disturbed"))
         try:
             if process.wait(_SLOWER * part.seconds + 60):
                 return [f"does not go on: {self.last_words()}", *self.ended(_PATIENCE)]
@@ -176,14 +178,14 @@ class Soak:
 
     def compared(self, part):
         """What is not as the undisturbed run has it."""
-        found, expected = (outcome(self.folder / place / part.name) for place in ("killed", "whole"))
+        found, expected = (outcome(self.folder / place / part.name) for place in ("disturbed", "whole"))
         return [f"lost: {name}" for name in expected.keys() - found.keys()] + [
             f"differs: {name}" for name in expected.keys() & found.keys() if found[name] != expected[name]
         ]
 
     def left_behind(self, part):
         """What the undisturbed run did not leave."""
-        killed, whole = (self.names(self.folder / place / part.name) for place in ("killed", "whole"))
+        killed, whole = (self.names(self.folder / place / part.name) for place in ("disturbed", "whole"))
         data, temporary = (self.names(self.folder / name) for name in ("data", "tmp"))
         left = {
             **dict.fromkeys(killed - whole, "its folder"),
