@@ -87,4 +87,4 @@ def test_videos_that_break_leave_nothing(name, untrained, tmp_path):
     with pytest.raises(UserError, match=f"{name}: (not a video that can be decoded|no such file)"):
         visualize.video(of(untrained, "shapes"), tmp_path / name, tmp_path / "o.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["no.mp4"]
-    assert sources.frame_rate(tmp_path / name) == 25.0
+    assert sources.frame_rate(tmp_path / "no.mp4") == 25.0

@@ -96,11 +96,14 @@ def test_what_caffe_aborts_on_becomes_one_line(half):
     assert "Check failure stack trace" in (half / runs.CONSOLE).read_text()
 
 
-def test_an_error_that_nobody_expected_is_one_line_and_its_trace_is_in_the_log(half):
-    with open(half / runs.LOG, "a") as file:
-        file.write("{}\n")
+def test_an_error_that_nobody_expected_is_one_line_and_its_trace_is_in_the_log(half, tmp_path, monkeypatch):
+    """In the trainer's code, as a fault of ours would be: Python runs a sitecustomize before anything else."""
+    (tmp_path / "faulty").mkdir()
+    fault = "from attscale.training import journal\ndef fault(record): return 1 / 0\njournal._check = fault\n"
+    (tmp_path / "faulty/sitecustomize.py").write_text(fault)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "faulty"))
     done = train(half.parent, "--resume", "half")
-    one_line_error(done, "'iteration' (unexpected: KeyError at python/attscale/training/journal.py:")
+    one_line_error(done, "division by zero (unexpected: ZeroDivisionError at python/attscale/training/journal.py:")
     assert "Traceback (most recent call last):" in (half / runs.CONSOLE).read_text()
 
 

@@ -113,7 +113,7 @@ def make(root, *, train, val, seed, progress=iter):
         if found == recipe:
             return False
         raise DataError(
-            f"{root} holds {found or 'something else'!r:.100}, wanted {recipe}: remove it or choose another --root"
+            f"{root} holds {found or 'something else'!s:.100}, wanted {recipe}: remove it or choose another --root"
         )
     partial = root.with_name(root.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
