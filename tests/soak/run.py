@@ -127,20 +127,19 @@ class Soak:
             "child": self.rng.sample(others, 1 if others else 0),
         }
         names = {pid: name_of(pid) for pid in others}
-        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-            if how == "group":
-                os.killpg(process.pid, signal.SIGKILL)
-            for pid in victims.get(how, ()):
-                os.kill(pid, signal.SIGKILL)
+        what = names[victims["child"][0]] if how == "child" else f"its {how}"
+        for end, pid in [(os.killpg, process.pid)] if how == "group" else [(os.kill, pid) for pid in victims[how]]:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                end(pid, signal.SIGKILL)
         try:
             process.wait(_SLOWER * part.seconds + 60)
         except subprocess.TimeoutExpired:
-            return [f"hangs after {names[victims[how][0]]} was killed", *self.ended(0)]
+            return [f"hangs after {what} was killed", *self.ended(0)]
         faults = self.ended(_PATIENCE)
         if how == "child" and process.returncode:  # else somebody did its work
             said = self.said()
             if "Traceback" in said or not said.rstrip().rpartition("\n")[2].startswith("error: "):
-                faults.append(f"no line of error after {names[victims[how][0]]} was killed: {self.last_words()}")
+                faults.append(f"no line of error after {what} was killed: {self.last_words()}")
         return faults
 
     def to_the_end(self, part):
