@@ -1,7 +1,8 @@
 """Rows of `attscale.experiments` to Caffe's NetParameter and SolverParameter, their files, and the check of those."""
 
+import contextlib
 import dataclasses
-import tempfile
+import os
 from pathlib import Path
 
 import caffe
@@ -48,10 +49,17 @@ def deploy_net(row, size=None):
 
 def load(message, phase=caffe.TEST):
     """The message as a caffe.Net."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.prototxt"
-        path.write_text(text_format.MessageToString(message))
-        return caffe.Net(str(path), phase)
+    with as_file(message) as path:
+        return caffe.Net(path, phase)
+
+
+@contextlib.contextmanager
+def as_file(message):
+    """A path at which Caffe reads the message: in memory, so that nothing is left, whatever becomes of the process."""
+    with os.fdopen(os.memfd_create("prototxt"), "w") as file:
+        file.write(text_format.MessageToString(message))
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def needs_weights(message):

@@ -41,3 +41,18 @@ def test_scores_beyond_float16_are_not_written(value, tmp_path):
     with pytest.raises(DataError, match=r"a\.npz: a score map holds at most 65504"):
         scores.write(tmp_path / "a.npz", np.array([[[0, value]]]))
     assert not list(tmp_path.iterdir())
+
+
+def test_one_flipped_bit_is_no_other_map(tmp_path):
+    """NumPy alone may read less than the member of the archive, whose checksum then is not looked at."""
+    maps = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float16)
+    scores.write(tmp_path / "a.npz", maps)
+    data, expected = (tmp_path / "a.npz").read_bytes(), maps.astype(np.float32)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            found = scores.decode(bytes(damaged), "a.npz")
+        except DataError:
+            continue
+        assert np.array_equal(found, expected), bit

@@ -155,3 +155,13 @@ def test_mean_iou_on_val_and_the_best_is_kept(home):
     )  # fmt: skip
     assert scored.returncode == 0, scored.stderr
     assert json.loads((home / "e/evaluation.json").read_text())["mean_iou"] == pytest.approx(scores[12], abs=1e-12)
+
+
+def test_a_snapshot_that_was_to_go_when_the_kill_came_goes_when_the_run_goes_on(half, home):
+    """Killed between the newest snapshot's rename and the removal of the one that it pushes out."""
+    older = half / runs.SNAPSHOTS / "iter_00000016"
+    shutil.copytree(half / runs.SNAPSHOTS / "iter_00000018", older)
+    record = json.loads((older / snapshots.RECORD).read_text())
+    (older / snapshots.RECORD).write_text(json.dumps({**record, "iteration": 16}))
+    assert train(half.parent, "--resume", "half").returncode == 0
+    assert taken(half) == taken(home / "whole")

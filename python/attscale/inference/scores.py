@@ -1,6 +1,7 @@
 """Score maps on disk: one compressed file an image, (classes, H, W) float16, before the softmax."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ def read(path):
 
 def decode(data, path):
     """As `read`, from the bytes of the file `path`."""
-    with reading(path, DataError), np.load(io.BytesIO(data), allow_pickle=False) as file:
-        scores = file["scores"].astype(np.float32)
+    with reading(path, DataError), zipfile.ZipFile(io.BytesIO(data)) as file:
+        member = file.read("scores.npy")  # whole, or its checksum would not be looked at
+        scores = np.load(io.BytesIO(member), allow_pickle=False).astype(np.float32)
     if scores.ndim != 3:
         raise DataError(f"{path}: holds numbers of shape {scores.shape}, expected (classes, height, width)")
     if not np.isfinite(scores).all():  # beyond float16, say: the CRF would make no number of every pixel

@@ -109,7 +109,10 @@ class Ledger:
 
 def _size(path):
     """Bytes of a file; None where there is none."""
-    return path.stat().st_size if path.exists() else None
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _identity(source):

@@ -22,6 +22,11 @@ class Ratio:
     beside_rates: tuple[float, ...]
     cores: int
 
+    def __post_init__(self):
+        even = len(self.rates) == len(self.beside_rates) > 0
+        if not even or min(*self.rates, *self.beside_rates) <= 0:
+            raise UserError(f"{self.name}: expected as many rates as of what it stands beside, all more than 0")
+
     @property
     def rate(self):
         return median(self.rates)

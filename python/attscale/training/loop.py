@@ -99,6 +99,8 @@ class _Run:
         self.passes = solvers.Passes(solver.net)
         self.journal = _Silent() if rank else Journal(folder, self.start)
         self.scorer = None
+        if snapshot and not rank:  # a kill may have come before one that was due to go
+            snapshots.prune(folder, self.fingerprint, options.keep, self.best and self.best[1])
 
     def go(self, stop):
         """Runs the iterations that are left; returns whether it came to the last before it was to stop."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 
@@ -38,10 +37,8 @@ def make(row, folder, options, rank, start):
     message.ClearField("net")
     message.net_param.CopyFrom(prototxt.train_net(row, data_root, **place, first=start * row.solver.iter_size))
     message.snapshot_prefix = str(snapshots.partial(folder) / _PREFIX)
-    with os.fdopen(os.memfd_create("solver"), "w") as file:
-        file.write(text_format.MessageToString(message))
-        file.flush()
-        return caffe.get_solver(f"/proc/self/fd/{file.fileno()}")
+    with prototxt.as_file(message) as path:
+        return caffe.get_solver(path)
 
 
 def sequence(options, rank):
