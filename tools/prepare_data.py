@@ -7,10 +7,9 @@ An interrupted run is continued by the same command; what is there already is ke
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from attscale import cli, datasets, experiments
 from attscale.errors import UserError
+from attscale.progress import Bar
 
 
 def main(argv):
@@ -42,7 +41,7 @@ def main(argv):
         options = {"full": arguments.full, "seed": arguments.seed} if arguments.dataset == "coco" else {}
         lists = sets.make(
             arguments.dataset, root, arguments.archives,
-            any_count=arguments.any_count, say=tqdm.write, progress=bar, **options,
+            any_count=arguments.any_count, say=Bar.write, progress=bar, **options,
         )  # fmt: skip
         print(f"{root}: {', '.join(f'{name} {count}' for name, count in lists.items())}")
 
@@ -50,7 +49,7 @@ def main(argv):
 def make_shapes(root, arguments):
     from attscale.data import shapes
 
-    progress = partial(tqdm, unit="image", desc="shapes")
+    progress = partial(Bar, unit="image", desc="shapes")
     made = shapes.make(root, train=arguments.train, val=arguments.val, seed=arguments.seed or 0, progress=progress)
     print(f"{root}: {arguments.train} training and {arguments.val} val images" + ("" if made else ", there already"))
 
@@ -68,7 +67,7 @@ def verify(root, dataset):
 
 
 def bar(name):
-    return partial(tqdm, unit="pair", desc=f"checking {name}")
+    return partial(Bar, unit="pair", desc=f"checking {name}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from attscale.errors import DataError, reading
+from attscale.progress import Bar
 
 #: Bytes of the largest member that is expected of a set's archives: a photograph, a label map, a list.
 LARGEST = 64 << 20
@@ -105,7 +104,7 @@ def read_member(path, name, largest=LARGEST):
 def _of_zip(path):
     """(name, whether it is a plain file, how to read it, its size) of all members but folders."""
     with zipfile.ZipFile(path) as archive:
-        for info in tqdm(archive.infolist(), desc=path.name, unit="file"):
+        for info in Bar(archive.infolist(), desc=path.name, unit="file"):
             kind = (info.external_attr >> 16) & 0o170000  # of Unix; 0 where another system made the archive
             if not info.is_dir():
                 yield info.filename, kind in (0, 0o100000), partial(archive.read, info), info.file_size
@@ -113,7 +112,7 @@ def _of_zip(path):
 
 def _of_tar(path):
     """As `_of_zip`."""
-    bar = partial(tqdm.wrapattr, method="read", total=path.stat().st_size, desc=path.name)
+    bar = partial(Bar.wrapattr, method="read", total=path.stat().st_size, desc=path.name)
     with path.open("rb") as file, bar(file) as raw:
         zipped = file.peek(2)[:2] == b"\x1f\x8b"  # some browsers unzip what they save
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw

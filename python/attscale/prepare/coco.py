@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as rle
-from tqdm import tqdm
 
 from attscale import datasets
 from attscale.data.images import write_label
@@ -20,6 +19,7 @@ from attscale.files import write_bytes, write_text
 from attscale.prepare import archives
 from attscale.prepare.archives import Archive
 from attscale.prepare.listfiles import ListFile
+from attscale.progress import Bar
 
 _PAGE = "https://cocodataset.org/#download"
 ARCHIVES = (
@@ -217,7 +217,7 @@ def _label(ledger, archive, index, ids, full):
         wanted = {ledger.root / index.label_name(image, folder): image for image in ids}
         with ledger.step(f"{index.folder} {folder}", archive, wanted=wanted) as make:
             if make:
-                for path, image in tqdm(wanted.items(), desc=f"{index.folder} annotation", unit="image"):
+                for path, image in Bar(wanted.items(), desc=f"{index.folder} annotation", unit="image"):
                     make(path, write_label, partial(index.label, image, classes))
 
 

@@ -3,13 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from attscale import datasets
 from attscale.data import shapes, verify
 from attscale.errors import DataError
 from attscale.prepare import ade20k, archives, coco, voc10_part, voc12
 from attscale.prepare.ledger import Ledger
+from attscale.progress import Bar
 
 MODULES = {"voc12": voc12, "voc10_part": voc10_part, "coco": coco, "ade20k": ade20k}
 
@@ -32,7 +31,7 @@ def demand(dataset, split, data_root):
         return
     if root.exists() or dataset.name != "shapes":
         raise DataError(f"{root / dataset.list_of(split)}: no such list file: {how_to(dataset.name)}")
-    shapes.make(root, progress=partial(tqdm, unit="image", desc="making shapes"), seed=0, **dataset.sizes)
+    shapes.make(root, progress=partial(Bar, unit="image", desc="making shapes"), seed=0, **dataset.sizes)
 
 
 def make(name, root, folder, *, any_count=False, say=print, progress=lambda name: iter, **options):

@@ -6,8 +6,6 @@ Of the two, VOC's own annotation wins: SBD's images are among VOC's, their annot
 import re
 from functools import partial
 
-from tqdm import tqdm
-
 from attscale import datasets
 from attscale.data.images import check_label, read_label, write_index
 from attscale.errors import DataError, reading
@@ -15,6 +13,7 @@ from attscale.files import write_bytes
 from attscale.prepare import archives, listfiles, matlab
 from attscale.prepare.archives import Archive
 from attscale.prepare.listfiles import ListFile
+from attscale.progress import Bar
 
 _VOC_PAGE, _SERVER = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/", "http://host.robots.ox.ac.uk:8080"
 ARCHIVES = (
@@ -65,7 +64,7 @@ def prepare(ledger, folder, *, check=list):
     ledger.demand(trainval, _paths(root, "SegmentationClass", own, ".png"), "voc files")
     with ledger.step("voc labels", trainval) as make:
         if make:
-            for name in tqdm(sorted(own), desc="VOC's annotation", unit="image"):
+            for name in Bar(sorted(own), desc="VOC's annotation", unit="image"):
                 label = partial(read_label, root / f"SegmentationClass/{name}.png")
                 make(root / LABELS / f"{name}.png", write_index, label)
     _unpack_sbd(ledger, "sbd labels", sbd, trainval, own)

@@ -13,11 +13,10 @@ import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from attscale.errors import WeightsError, reading
 from attscale.files import make_folder, naming, write_bytes, write_text
 from attscale.prepare import archives
+from attscale.progress import Bar
 from attscale.weights import caffemodel
 
 CHECKSUMS = "checksums.json"
@@ -117,7 +116,7 @@ def _transfer(entry, part):
                 validator.write_text(tag)
             else:
                 validator.unlink(missing_ok=True)
-            with tqdm(total=total, initial=place, unit="B", unit_scale=True, desc=entry.file) as bar:
+            with Bar(total=total, initial=place, unit="B", unit_scale=True, desc=entry.file) as bar:
                 while chunk := response.read(_CHUNK):
                     with naming(part):  # a full disk is not the connection's fault
                         file.write(chunk)
