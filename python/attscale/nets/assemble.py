@@ -4,7 +4,7 @@ import caffe
 from caffe import layers as L
 
 from attscale.nets.blocks import Branch, python_layer
-from attscale.nets.geometry import FINEST, STRIDE, label_shrink, scores_name, suffix
+from attscale.nets.geometry import FINEST, STRIDE, label_shrink, merged_stride, scores_name, suffix
 from attscale.nets.losses import softmax_loss
 from attscale.nets.msc import msc_net
 from attscale.nets.share_net import share_net
@@ -37,27 +37,32 @@ def deploy_net(row, classes, size):
         msc_net(row, net, data, full_resolution=True, **names)
     else:
         scores = share_net(row, net, data, with_weights=True, **names)
-        root.interp("fc8_interp", scores.merged, SizeRule(zoom_factor=STRIDE))
+        root.interp("fc8_interp", scores.merged, SizeRule(zoom_factor=merged_stride(row)))
     return _message(row, net)
 
 
 def _supervise(row, net, label, scores):
-    """A loss on the merged `Scores` and, with extra supervision, on each scale's own (section 3.3)."""
+    """A loss on the merged `Scores` and, with extra supervision, on each scale's own (section 3.3).
+
+    Labels are shrunk to the map that they are held against: the merged one may be finer than the finest scale's own.
+    """
     root = Branch(net)
-    labels = {FINEST: _shrunken(root, label, FINEST)}
-    softmax_loss(root, "loss" if row.merge is None else "loss_fusion", scores.merged, labels[FINEST])
+    merged = _shrunken(root, label, FINEST, merged_stride(row))
+    softmax_loss(root, "loss" if row.merge is None else "loss_fusion", scores.merged, merged)
+    labels = {FINEST: merged} if merged_stride(row) == STRIDE else {}
     for scale in row.scales if row.extra_supervision else ():
         branch = Branch(net, suffix(scale))
         if row.supervise_at == "finest" and scale.numerator > 1:  # release: 3/4 at the finest size, 1/2 at its own
-            softmax_loss(branch, "loss", scores.aligned[scale], labels[FINEST])
+            softmax_loss(branch, "loss", scores.aligned[scale], merged)
             continue
         if scale not in labels:
             labels[scale] = _shrunken(branch, label, scale)
         softmax_loss(branch, "loss", scores.own[scale], labels[scale])
 
 
-def _shrunken(branch, label, scale):
-    return branch.add("label_shrink", python_layer("LabelShrink", label, options=label_shrink(scale)))
+def _shrunken(branch, label, scale, stride=STRIDE):
+    name = "label_shrink" if stride == STRIDE else "label_shrink_fusion"
+    return branch.add(name, python_layer("LabelShrink", label, options=label_shrink(scale, stride)))
 
 
 def _message(row, net):

@@ -68,7 +68,8 @@ class Branch:
         return self.add(name, L.Pooling(bottom, pool=getattr(P.Pooling, kind), kernel_size=3, stride=stride, pad=1))
 
     def interp(self, name, bottom, rule):
-        return self.add(name, python_layer("Interp", bottom, options=rule))
+        """`bottom` resized by this SizeRule; `bottom` itself for None, which `geometry` has for one of that size."""
+        return bottom if rule is None else self.add(name, python_layer("Interp", bottom, options=rule))
 
 
 def python_layer(layer, *bottoms, options=None, ntop=1):

@@ -7,6 +7,8 @@ from attscale.ops.interp import SizeRule
 #: VGG-16, stage by stage: (convolutions, channels, dilation, stride of the pooling that follows)
 STAGES = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
 STRIDE = 8
+#: The tops of the trunk that others may read, and at which stride of its input each is.
+STRIDES = {"pool1": 2, "pool2": 4, "pool3": 8, "pool4": 8, "pool5": 8, "fc6": 8, "fc7": 8}
 #: of MSc's branches
 MSC_CHANNELS = 128
 FINEST = Fraction(1)
@@ -23,24 +25,40 @@ def scores_name(row, scale=FINEST):
 
 
 def output_name(row):
-    """The deploy net's output (1, classes, S, S): `fc8_interp`, zoom 8 of the merged scores; MSc's `fc_fusion`."""
+    """The deploy net's output (1, classes, S, S): `fc8_interp`, the merged scores zoomed; MSc's `fc_fusion`."""
     return "fc_fusion" if row.msc else "fc8_interp"
+
+
+def refines(row):
+    """Whether the attention model is that of Attention to Refine; otherwise it is that of Attention to Scale."""
+    return bool(getattr(row.attention, "stages", ()))
+
+
+def merged_stride(row):
+    """Pixels of the image from one score of the merged map to the next: 8, or the refining attention model's."""
+    return row.attention.stride if refines(row) else STRIDE
 
 
 def shrink(scale):
     """The rule that takes the image to `scale`: 3/4 is shrink 4, zoom 3 (release)."""
-    return _rule(shrink_factor=scale.denominator, zoom_factor=scale.numerator)
+    return _rule(scale)
 
 
-def back(scale):
-    """The rule that takes a branch's maps to the finest branch's size: for 3/4 shrink 3, zoom 4 (release)."""
-    return _rule(shrink_factor=scale.numerator, zoom_factor=scale.denominator)
+def back(scale, stride=STRIDE, to=STRIDE):
+    """The rule that takes a branch's maps, at `stride` of its own input, to `to` at the finest; None where it is there.
+
+    For 3/4 shrink 3, zoom 4 (release); from 8 to 4 at the finest zoom 2, at 3/4 shrink 3, zoom 8.
+    """
+    return _rule(Fraction(stride, to) / scale)
 
 
-def label_shrink(scale):
+def label_shrink(scale, stride=STRIDE):
     """The rule that takes labels to a branch's score map: 8 at scale 1, 16 at 1/2 (release), 32 and zoom 3 at 3/4."""
-    return _rule(shrink_factor=STRIDE * scale.denominator, zoom_factor=scale.numerator)
+    return _rule(scale / stride)
 
 
-def _rule(**factors):
-    return SizeRule(**{name: factor for name, factor in factors.items() if factor != 1})
+def _rule(ratio):
+    """The rule that makes a map `ratio` times as fine, as one interpolation; None for 1."""
+    factors = {"shrink_factor": ratio.denominator, "zoom_factor": ratio.numerator}
+    factors = {name: factor for name, factor in factors.items() if factor != 1}
+    return SizeRule(**factors) if factors else None

@@ -5,31 +5,42 @@ from caffe import params as P
 
 from attscale.nets.blocks import python_layer
 
-# Of att_conv1: the authors' own (docs/release.md, The authors' working copy), and one that suits any width.
-_FILLERS = {"gaussian": {"type": "gaussian", "std": 0.005}, "msra": {"type": "msra"}}
+#: Of att_conv1: the authors' own (docs/release.md, The authors' working copy), one that suits any width, none (zero).
+FILLERS = {"gaussian": {"type": "gaussian", "std": 0.005}, "msra": {"type": "msra"}, "constant": None}
 
 
 def attention_model(branch, features, options, *, dropout, lr_mult):
     """The attention scores (N, S, H', W'), before the softmax: 3x3 with 512 filters, then 1x1 (section 3.2).
 
-    features: S tops of one size, concatenated, as fc7_concat in the release; dropout as in the release. options:
-    `experiments.Attention`, whose fillers and multipliers docs/fidelity.md explains.
+    features: S tops of one size, concatenated, as fc7_concat in the release. As `convolutions` otherwise.
     """
-    lr_mult = lr_mult if options.lr_mult is None else options.lr_mult
     top = branch.add(f"{options.features}_concat", L.Concat(*features))
-    zero = options.filler == "constant"
-    last = None if zero else {"type": "gaussian", "std": 0.01}
+    return convolutions(branch, "att", top, len(features), options, dropout=dropout, lr_mult=lr_mult)
+
+
+def convolutions(branch, prefix, top, num_output, options, *, dropout, lr_mult):
+    """`<prefix>_conv1`, with ReLU and dropout as in the release, and `<prefix>_fc` (N, num_output, H, W).
+
+    options: `experiments.Attention`, whose fillers and multipliers docs/fidelity.md explains.
+    """
+    lr_mult = rate(options, lr_mult)
+    last = None if options.filler == "constant" else {"type": "gaussian", "std": 0.01}
     kernel_size = 1
     if options.layers == 1:
         kernel_size = options.kernel_size
     else:
-        first = None if zero else _FILLERS[options.filler]
+        first = FILLERS[options.filler]
         top = branch.conv(
-            "att_conv1", top, options.filters, kernel_size=options.kernel_size, lr_mult=lr_mult, filler=first
+            f"{prefix}_conv1", top, options.filters, kernel_size=options.kernel_size, lr_mult=lr_mult, filler=first
         )
-        top = branch.relu("att_relu1", top)
-        top = branch.dropout("att_drop1", top, dropout)
-    return branch.conv("att_fc", top, len(features), kernel_size=kernel_size, lr_mult=lr_mult, filler=last)
+        top = branch.relu(f"{prefix}_relu1", top)
+        top = branch.dropout(f"{prefix}_drop1", top, dropout)
+    return branch.conv(f"{prefix}_fc", top, num_output, kernel_size=kernel_size, lr_mult=lr_mult, filler=last)
+
+
+def rate(options, lr_mult):
+    """The multiplier of the attention model's rates: its own, or `lr_mult`, the classifier's."""
+    return lr_mult if options.lr_mult is None else options.lr_mult
 
 
 def by_attention(branch, score_maps, attention_scores, *, with_weights):

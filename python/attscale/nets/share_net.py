@@ -3,14 +3,14 @@
 import dataclasses
 from fractions import Fraction
 
-from attscale.nets import merge, vgg16
+from attscale.nets import merge, refine, vgg16
 from attscale.nets.blocks import Branch
-from attscale.nets.geometry import FINEST, back, shrink, suffix
+from attscale.nets.geometry import FINEST, back, merged_stride, refines, shrink, suffix
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What a share-net gives: merged score map, each scale's own, and those at the finest resolution."""
+    """What a share-net gives: merged score map, each scale's own, and those at the merged one's resolution."""
 
     merged: object
     own: dict[Fraction, object]
@@ -28,29 +28,48 @@ def share_net(row, net, data, *, classes, scores_name, with_weights):
     own, aligned, features = {}, {}, []
     for scale in row.scales:
         branch = Branch(net, suffix(scale), shared=len(row.scales) > 1)
-        top = data if scale == FINEST else branch.interp("data", data, shrink(scale))
-        tops = vgg16.largefov(branch, top, row.trunk)
+        tops = vgg16.largefov(branch, branch.interp("data", data, shrink(scale)), row.trunk)
         own[scale] = vgg16.classifier(branch, scores_name, tops["fc7"], classes, lr_mult=lr_mult)
-        aligned[scale] = _at_finest(root, f"{scores_name}{suffix(scale)}", own[scale], scale)
+        rule = back(scale, to=merged_stride(row))
+        aligned[scale] = root.interp(f"{scores_name}{suffix(scale)}_interp", own[scale], rule)
         if row.merge == "attention":
-            features.append(_features(row.attention.features, root, tops, aligned[scale], scale))
-    maps = list(aligned.values())
+            features.append(_features(row, net, {**tops, "fc8": aligned[scale]}, scale))
     if row.merge is None:
         merged = own[FINEST]
     elif row.merge == "attention":
-        scores = merge.attention_model(root, features, row.attention, dropout=row.trunk.dropout, lr_mult=lr_mult)
-        merged = merge.by_attention(root, maps, scores, with_weights=with_weights)
+        merged = _by_attention(row, net, aligned, features, classes, with_weights=with_weights)
     else:
-        merged = {"max": merge.by_max, "average": merge.by_average}[row.merge](root, maps)
+        merged = {"max": merge.by_max, "average": merge.by_average}[row.merge](root, list(aligned.values()))
     return Scores(merged, own, aligned)
 
 
-def _features(name, root, tops, aligned_scores, scale):
-    """One scale's input to the attention model, at the finest resolution."""
-    if name == "fc8":
-        return aligned_scores
-    return _at_finest(root, f"{name}{suffix(scale)}", tops[name], scale)
+def _features(row, net, tops, scale):
+    """One scale's input to the attention model, at the merged map's resolution."""
+    options, root = row.attention, Branch(net)
+    if not refines(row):
+        if options.features == "fc8":
+            return tops["fc8"]
+        return root.interp(f"{options.features}{suffix(scale)}_interp", tops[options.features], back(scale))
+    branch = Branch(net, suffix(scale))  # its convolution is not shared
+    dilation = options.dilations[row.scales.index(scale)]
+    top = refine.multi_stage(branch, tops, options)
+    top = refine.diverse_dilation(branch, top, dilation, options, lr_mult=row.solver.final_lr_mult)
+    return root.interp(f"att_dilated{suffix(scale)}_interp", top, back(scale))
 
 
-def _at_finest(root, name, top, scale):
-    return top if scale == FINEST else root.interp(f"{name}_interp", top, back(scale))
+def _by_attention(row, net, score_maps, features, classes, *, with_weights):
+    """The weighted sum of the score maps, {scale: (N, classes, H', W')}, which may be recalibrated before."""
+    options, root = row.attention, Branch(net)
+    model = {"dropout": row.trunk.dropout, "lr_mult": row.solver.final_lr_mult}
+    if not refines(row):
+        weights = merge.attention_model(root, features, options, **model)
+    else:
+        fused = refine.fused(root, features)
+        weights = refine.location(root, fused, len(row.scales), options, **model)
+        if options.recalibration is not None:
+            factors = refine.recalibration(root, fused, classes, options, **model)
+            score_maps = {
+                scale: refine.recalibrated(Branch(net, suffix(scale)), score_map, factors, options)
+                for scale, score_map in score_maps.items()
+            }
+    return merge.by_attention(root, list(score_maps.values()), weights, with_weights=with_weights)
