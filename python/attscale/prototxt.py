@@ -73,7 +73,10 @@ def needs_weights(message):
 
 
 def solver(row):
-    """The row's SolverParameter; `net` and `snapshot_prefix` are for the trainer to fill in."""
+    """The row's SolverParameter, as the program caffe runs it from the repository's root (`caffe train`).
+
+    Its seed is the default of tools/train.py, its snapshots go to weights/. CPU or GPU is the command's to say.
+    """
     options = row.solver
     message = caffe_pb2.SolverParameter(
         type=options.type,
@@ -84,10 +87,11 @@ def solver(row):
         weight_decay=options.weight_decay,
         iter_size=options.iter_size,
         average_loss=options.average_loss,
-        display=0,  # the trainer logs each loss itself
-        snapshot=0,  # and keeps the snapshots
+        display=20,
+        snapshot=500,
         net=str(_place(row, "prototxt") / "train.prototxt"),
-        snapshot_prefix=f"runs/{row.name}/snapshot",
+        snapshot_prefix=f"weights/{row.name}",  # Caffe makes no folder, and this one is there in every checkout
+        random_seed=0,
     )
     if options.lr_policy == "step":
         message.gamma, message.stepsize = options.gamma, options.stepsize
@@ -124,11 +128,20 @@ def artefacts(row, folder):
     if row.start:
         header += f"# starts from {row.start}\n"
     header += f"# Generated: python tools/make_net.py {row.name}\n"
+    headers = (header, header, f"{header}# From the repository's root: {_command(row)}\n")
     messages = (train_net(row), deploy_net(row), solver(row))
     return [
         Artefact(_place(row, folder) / name, header + text_format.MessageToString(message), message)
-        for name, message in zip(FILES, messages, strict=True)
+        for name, header, message in zip(FILES, headers, messages, strict=True)
     ]
+
+
+def _command(row):
+    """How the program caffe trains the row."""
+    command = f"caffe train --solver={_place(row, 'prototxt') / 'solver.prototxt'}"
+    if row.start is None:
+        return command
+    return f"{command} --weights={Path('weights', row.initial_weights) if row.initial_weights else 'FILE'}"
 
 
 def _place(row, folder):

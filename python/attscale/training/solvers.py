@@ -29,6 +29,7 @@ def make(row, folder, options, rank, start):
     message = prototxt.solver(row)
     message.net, message.snapshot_prefix = prototxt.FILES[0], f"{runs.SNAPSHOTS}/{_PREFIX}"
     message.random_seed = options.seed
+    message.display = message.snapshot = 0  # the loop logs each loss itself, and keeps the snapshots
     if rank == 0:
         messages = (prototxt.train_net(row, data_root, **place), prototxt.deploy_net(row), message)
         for name, kept in zip(prototxt.FILES, messages, strict=True):
