@@ -6,5 +6,6 @@ A prototxt names them as `python_param { module: "attscale.layers" layer: "Inter
 from attscale.layers.attention import ScaleAttention
 from attscale.layers.data import SegData
 from attscale.layers.interp import Interp, LabelShrink
+from attscale.layers.pooling import AdaptivePool
 
-__all__ = ["Interp", "LabelShrink", "ScaleAttention", "SegData"]
+__all__ = ["AdaptivePool", "Interp", "LabelShrink", "ScaleAttention", "SegData"]

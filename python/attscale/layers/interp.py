@@ -10,14 +10,21 @@ from attscale.options import decode
 class Interp(caffe.Layer):
     """Bilinear resizing with aligned corners. Bottom (N, C, H, W), top (N, C, H', W').
 
-    param_str: the fields of `attscale.ops.interp.SizeRule`. Source: the fork's Interp layer.
+    param_str: the fields of `attscale.ops.interp.SizeRule`; or none, and a second bottom (., ., H', W') gives the size
+    alone, without a gradient. Source: the fork's Interp layer.
     """
 
     def setup(self, bottom, top):
-        self.rule = decode(ops.SizeRule, self.param_str)
+        if len(bottom) == 1:
+            self.rule = decode(ops.SizeRule, self.param_str)
+        elif self.param_str:
+            raise UserError(f"Interp: a second bottom gives the size, so param_str {self.param_str!r} has to go")
 
     def reshape(self, bottom, top):
         n, c, h, w = bottom[0].data.shape
+        if len(bottom) == 2:
+            height, width = bottom[1].data.shape[2:]
+            self.rule = ops.SizeRule(height=height, width=width)
         top[0].reshape(n, c, *self.rule.output(h, w))
 
     def forward(self, bottom, top):
@@ -30,6 +37,8 @@ class Interp(caffe.Layer):
             if inner.shape != diff.shape:
                 diff[...] = 0
             inner[...] = ops.interp_backward(top[0].diff, *inner.shape[2:])
+        if len(bottom) == 2 and propagate_down[1]:
+            bottom[1].diff[...] = 0
 
 
 class LabelShrink(Interp):

@@ -6,7 +6,14 @@ from caffe import params as P
 from attscale.options import encode
 
 #: lr and decay multipliers of weights and biases (release: biases learn twice as fast and do not decay).
-_MULTIPLIERS = ({"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0})
+_WEIGHTS_AND_BIAS = {"w": {"lr_mult": 1, "decay_mult": 1}, "b": {"lr_mult": 2, "decay_mult": 0}}
+_WEIGHTS = {"w": {"lr_mult": 1, "decay_mult": 1}}
+#: BatchNorm counts its statistics; no solver may touch them.
+_STATISTICS = {kind: {"lr_mult": 0, "decay_mult": 0} for kind in ("mean", "variance", "factor")}
+#: PyTorch's parameters of a BatchNorm learn and decay like all others.
+_SCALE = {kind: {"lr_mult": 1, "decay_mult": 1} for kind in "wb"}
+#: He's start, by the number of inputs, for nets and heads that are trained from nothing.
+MSRA = {"type": "msra"}
 
 
 class Branch:
@@ -28,18 +35,32 @@ class Branch:
         self.net[name] = top
         return top
 
-    def params(self, name, lr_mult=1):
-        """`param` of a layer with weights and bias; `lr_mult` multiplies both."""
+    def params(self, name, lr_mult=1, *, kinds=_WEIGHTS_AND_BIAS):
+        """`param` of a layer's parameters; `lr_mult` multiplies the rates of all.
+
+        kinds: for each, how its shared name ends, and its multipliers.
+        """
         if self.frozen:
             lr_mult = 0
-        params = [{**multipliers, "lr_mult": lr_mult * multipliers["lr_mult"]} for multipliers in _MULTIPLIERS]
+        params = [{**multipliers, "lr_mult": lr_mult * multipliers["lr_mult"]} for multipliers in kinds.values()]
         if self.shared:
-            for param, kind in zip(params, "wb", strict=True):
+            for param, kind in zip(params, kinds, strict=True):
                 param["name"] = f"{name}_{kind}"
         return params
 
     def conv(
-        self, name, bottom, num_output, *, kernel_size=3, stride=1, dilation=1, lr_mult=1, filler=None, params=None
+        self,
+        name,
+        bottom,
+        num_output,
+        *,
+        kernel_size=3,
+        stride=1,
+        dilation=1,
+        lr_mult=1,
+        filler=None,
+        params=None,
+        bias=True,
     ):
         """A convolution padded by dilation * (kernel - 1) / 2, so that the stride alone changes the size.
 
@@ -54,8 +75,25 @@ class Branch:
             options["dilation"] = dilation
         if filler is not None:
             options["weight_filler"] = filler
-            options["bias_filler"] = {"type": "constant", "value": 0}
-        return self.add(name, L.Convolution(bottom, param=self.params(params or name, lr_mult), **options))
+            if bias:
+                options["bias_filler"] = {"type": "constant", "value": 0}
+        kinds = _WEIGHTS_AND_BIAS
+        if not bias:
+            options["bias_term"] = False
+            kinds = _WEIGHTS
+        return self.add(name, L.Convolution(bottom, param=self.params(params or name, lr_mult, kinds=kinds), **options))
+
+    def batch_norm(self, name, bottom, *, statistics, lr_mult=1):
+        """Caffe's BatchNorm, and its scale and bias as the layer `<name>_scale`, both in place.
+
+        statistics: "train", those of the batch in training and their moving average in testing; or "frozen", always
+        the average that the weights hold, while scale and bias still learn.
+        """
+        frozen = {"use_global_stats": True} if statistics == "frozen" else {}
+        params = self.params(name, kinds=_STATISTICS)
+        top = self.add(name, L.BatchNorm(bottom, param=params, batch_norm_param=frozen, in_place=True))
+        params = self.params(f"{name}_scale", lr_mult, kinds=_SCALE)
+        return self.add(f"{name}_scale", L.Scale(top, param=params, scale_param={"bias_term": True}, in_place=True))
 
     def relu(self, name, bottom):
         return self.add(name, L.ReLU(bottom, in_place=True))
@@ -70,6 +108,10 @@ class Branch:
     def interp(self, name, bottom, rule):
         """`bottom` resized by this SizeRule; `bottom` itself for None, which `geometry` has for one of that size."""
         return bottom if rule is None else self.add(name, python_layer("Interp", bottom, options=rule))
+
+    def interp_like(self, name, bottom, like):
+        """`bottom` at the size of the top `like`."""
+        return self.add(name, python_layer("Interp", bottom, like))
 
 
 def python_layer(layer, *bottoms, options=None, ntop=1):
