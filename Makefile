@@ -10,6 +10,13 @@ ifneq ($(shell grep -m1 -wo avx2 /proc/cpuinfo),)
 demo: export OPENBLAS_CORETYPE ?= Haswell
 endif
 
+# CAFFE_ROOT=DIR: that Caffe is used, and none is built (docs/building.md). The tests import it by PYTHONPATH.
+ifneq ($(CAFFE_ROOT),)
+override CAFFE_ROOT := $(abspath $(CAFFE_ROOT))
+export CAFFE_ROOT
+export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
+endif
+
 .DELETE_ON_ERROR:
 .PHONY: demo image test test-all test-docker fuzz soak lint setup caffe prototxt check clean
 
@@ -69,7 +76,11 @@ setup: .venv/done caffe
 	touch $@
 
 caffe: .venv/done
+ifeq ($(CAFFE_ROOT),)
 	docker/build_caffe.sh
+else
+	$(PYTHON) -c 'from attscale import cli, pycaffe; cli.run(pycaffe.tell)'
+endif
 
 prototxt: setup
 	$(PYTHON) tools/make_net.py

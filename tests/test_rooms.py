@@ -11,7 +11,7 @@ ROOT = Path(attscale.__file__).parent
 #: From the ground up. A package or module imports those below it, and nothing above.
 FLOORS = (
     ("errors",),
-    ("files", "options", "progress"),
+    ("files", "options", "progress", "pycaffe"),
     ("processes", "cli"),
     ("paper",),
     ("experiments", "datasets"),
@@ -34,7 +34,7 @@ FLOORS = (
 #: Nothing in these needs caffe, so nothing in these waits for it, and all of it works where there is none.
 WITHOUT_CAFFE = {
     *("errors", "files", "options", "processes", "progress", "cli", "paper", "experiments", "datasets", "ops"),
-    *("data", "plots", "prepare", "scoring", "results", "sweep"),
+    *("pycaffe", "data", "plots", "prepare", "scoring", "results", "sweep"),
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from attscale import pycaffe
 from attscale.errors import UserError, one_line
 
 _SIGPIPE = 128 + 13
@@ -21,10 +22,11 @@ def run(main):
     it came up; ATTSCALE_DEBUG=1 shows the trace of any. 141, without a word, when whoever read the output has gone
     (`| head`): what a shell reports of SIGPIPE.
 
-    Sets Caffe's log level, which it reads when it is first imported: `main` imports what needs caffe itself, after
-    its arguments have been parsed.
+    Sets Caffe's log level, which it reads when it is first imported, and which Caffe that is, if CAFFE_ROOT says so:
+    `main` imports what needs caffe itself, after its arguments have been parsed.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")  # errors and worse; GLOG_minloglevel=0 shows all
+    pycaffe.watch()
     _open_streams()
     try:
         main(sys.argv[1:])
