@@ -21,6 +21,24 @@ class Attention(experiments.Attention):
     stage_filters: int = 512
     recalibration: str | None = None
 
+    def __post_init__(self):
+        pass  # a base's check knows no `head`
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trunk(experiments.Trunk):
+    """The fields that choose ResNet-34, till every row has them."""
+
+    kind: str = "resnet34"
+    psp: bool = False
+    batch_norm: str = "train"
+
+
+def on_resnet(row, **changes):
+    """The row on ResNet-34 at 1/16 width from scratch."""
+    trunk = Trunk(width=row.trunk.width, input_scale=row.trunk.input_scale, from_scratch=True, dropout=0.0, **changes)
+    return dataclasses.replace(row, trunk=trunk)
+
 
 def refining(base="shapes_attention2_esupv", **changes):
     """The row `base` at 1/16 width with the whole model, but for these changes of its attention."""

@@ -9,7 +9,7 @@ import pytest
 
 from attscale import experiments, prototxt
 from helpers.net_cases import layers, narrow, solver_on
-from helpers.refine_cases import STAGES, SUFFIXES, Attention, fill, refining, train_net
+from helpers.refine_cases import STAGES, SUFFIXES, Attention, fill, on_resnet, refining, train_net
 
 
 def full_width(**changes):
@@ -173,6 +173,31 @@ def test_other_resolutions_and_scales(stride, side):
     deploy = prototxt.load(prototxt.deploy_net(row))
     assert deploy.blobs["attention"].data.shape == (1, 3, side, side)
     assert deploy.blobs["fc8_interp"].data.shape == (1, 5, 97, 97)
+
+
+@pytest.mark.parametrize("psp", [False, True])
+@pytest.mark.parametrize("stages", [("layer1", "layer2", "layer3", "layer4"), ("layer1", "head"), ()])
+def test_on_resnet34(psp, stages):
+    """Table 3's nets: the classifier and, without stages, the attention model read what the decoder gives."""
+    simple = {} if stages else {"dilations": (), "recalibration": None}
+    row = on_resnet(refining(stages=stages, features="head", **simple), psp=psp)
+    message = train_net(row)
+    tops = layers(message)
+    for suffix in SUFFIXES:
+        head = f"psp_relu{suffix}" if psp else f"layer4_2_relu2{suffix}"
+        assert list(tops[f"fc8_shapes{suffix}"].bottom) == list(tops[head].top)
+    if not stages:
+        assert list(tops["head_concat"].bottom) == [tops["fc8_shapes"].bottom[0], "head_res05_interp"]
+    net = prototxt.load(message, caffe.TRAIN)
+    fill(net)
+    assert net.forward()
+    net.backward()
+    for name in ("conv1", "layer4_2_conv2", "att_fc", "fc8_shapes", *(["psp6_conv"] if psp else [])):
+        assert np.abs(net.params[name][0].diff).max() > 0, name
+    deploy = prototxt.load(prototxt.deploy_net(row, 129))
+    side = 33 if stages else 17
+    assert deploy.blobs["attention"].data.shape == (1, 2, side, side)
+    assert deploy.blobs["fc8_interp"].data.shape == (1, 5, 129, 129)
 
 
 @pytest.mark.parametrize(

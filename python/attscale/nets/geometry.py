@@ -7,8 +7,14 @@ from attscale.ops.interp import SizeRule
 #: VGG-16, stage by stage: (convolutions, channels, dilation, stride of the pooling that follows)
 STAGES = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
 STRIDE = 8
-#: The tops of the trunk that others may read, and at which stride of its input each is.
-STRIDES = {"pool1": 2, "pool2": 4, "pool3": 8, "pool4": 8, "pool5": 8, "fc6": 8, "fc7": 8}
+#: ResNet-34: (blocks, channels, stride of the first block, dilations of its first convolution and of all others). Where
+#: a stage lost its stride, the first convolution has half the dilation, as it still reads the map of the stage before.
+RESNET34_STAGES = ((3, 64, 1, (1, 1)), (4, 128, 2, (1, 1)), (6, 256, 1, (1, 2)), (3, 512, 1, (2, 4)))
+#: The tops of the trunks and their heads that others may read, and at which stride of the input each is.
+STRIDES = {
+    **{"pool1": 2, "pool2": 4, "pool3": 8, "pool4": 8, "pool5": 8, "fc6": 8, "fc7": 8},
+    **{"conv1": 2, "maxpool": 4, "layer1": 4, "layer2": 8, "layer3": 8, "layer4": 8, "head": 8},
+}
 #: of MSc's branches
 MSC_CHANNELS = 128
 FINEST = Fraction(1)

@@ -3,7 +3,7 @@
 import dataclasses
 from fractions import Fraction
 
-from attscale.nets import merge, refine, vgg16
+from attscale.nets import merge, psp, refine, resnet34, vgg16
 from attscale.nets.blocks import Branch
 from attscale.nets.geometry import FINEST, back, merged_stride, refines, shrink, suffix
 
@@ -17,19 +17,34 @@ class Scores:
     aligned: dict[Fraction, object]
 
 
+def _vgg16(branch, data, trunk, *, lr_mult):
+    return vgg16.largefov(branch, data, trunk)
+
+
+def _resnet34(branch, data, trunk, *, lr_mult):
+    """The decoder learns at `lr_mult`; without pyramid pooling it is the classifier alone, as `psp` has it."""
+    tops = resnet34.resnet34(branch, data, trunk)
+    head = psp.pyramid(branch, tops["layer4"], trunk, lr_mult=lr_mult) if trunk.psp else tops["layer4"]
+    return {**tops, "head": head}
+
+
+#: The trunks by `Trunk.kind`: from the data (N, 3, H, W) to tops by name; and the one that the classifier reads.
+TRUNKS = {"vgg16": (_vgg16, "fc7"), "resnet34": (_resnet34, "head")}
+
+
 def share_net(row, net, data, *, classes, scores_name, with_weights):
     """Adds the trunk at every scale of `row` and the merge to `net`; returns `Scores`.
 
     data: (N, 3, H, W), H = 32k + 1. scores_name: of the classifiers, `fc8_voc12`, suffixed by scale. with_weights:
     also name the attention weights.
     """
-    lr_mult = row.solver.final_lr_mult
-    root = Branch(net)
+    lr_mult, root = row.solver.final_lr_mult, Branch(net)
+    trunk, penultimate = TRUNKS[getattr(row.trunk, "kind", "vgg16")]
     own, aligned, features = {}, {}, []
     for scale in row.scales:
         branch = Branch(net, suffix(scale), shared=len(row.scales) > 1)
-        tops = vgg16.largefov(branch, branch.interp("data", data, shrink(scale)), row.trunk)
-        own[scale] = vgg16.classifier(branch, scores_name, tops["fc7"], classes, lr_mult=lr_mult)
+        tops = trunk(branch, branch.interp("data", data, shrink(scale)), row.trunk, lr_mult=lr_mult)
+        own[scale] = vgg16.classifier(branch, scores_name, tops[penultimate], classes, lr_mult=lr_mult)
         rule = back(scale, to=merged_stride(row))
         aligned[scale] = root.interp(f"{scores_name}{suffix(scale)}_interp", own[scale], rule)
         if row.merge == "attention":
