@@ -89,7 +89,7 @@ def check(row, *, size, batch, tolerance):
     """Both nets on the same images with the same weights; Caffe counts in float32, the second statement in float64.
 
     tolerance: of a gradient's distance, by its length. Where two values of a pooling window are closer than float32
-    can tell, the gradient goes to the other one; the more values, the more of those.
+    can tell, the gradient goes to the other one; at full width PyTorch in float32 is up to 0.7 % away from itself.
     """
     net = filled(row, size, batch)
     net.forward()

@@ -4,6 +4,13 @@ Each scale's features of several stages, side by side (`multi_stage`), go throug
 itself (`diverse_dilation`). What all scales have to say is brought to the finest one's size and concatenated (`fused`).
 Two branches read it: one gives the scales' weights (`location`), one a factor for each class (`recalibration`), which
 changes the score maps (`recalibrated`) before Attention to Scale's own layer weights and adds them up.
+
+What the paper leaves open. "Features from different stages in CNN get upsampled to same size" within each scale, to
+`options.stride` of that scale's own input, so that a dilation counts in the scale's own pixels ("large field of view
+[...] in small scale stream"); only what the dilated convolutions give is brought to the finest scale. Score maps come to
+the same resolution for equation 3, so the merged map has it too: finer than each scale's own, at which extra supervision
+stays. The dilated convolution has a ReLU and no dropout; the branches have both, as in Attention to Scale. Gradients of
+both branches go on into the trunk, as there. Fillers are the ones there, so that factors start around 1/2.
 """
 
 from caffe import layers as L
