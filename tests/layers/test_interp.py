@@ -135,6 +135,25 @@ def test_bad_parameters_are_named(make_net, param, said):
         make_net(input_layer("x", (1, 1, 6, 6)) + python_layer("Interp", ["x"], ["y"], param))
 
 
+@pytest.mark.parametrize("size", [(9, 17), (5, 3), (1, 1), (6, 7)])
+def test_a_second_bottom_gives_the_size_and_gets_no_gradient(make_net, size):
+    """What is taken from it is its size, so a change of its values changes nothing: finite differences are zero."""
+    bottoms = input_layer("x", (2, 3, 6, 7)) + input_layer("like", (1, 4, *size))
+    net = make_net("force_backward: true\n" + bottoms + python_layer("Interp", ["x", "like"], ["y"]))
+    assert net.blobs["y"].data.shape == (2, 3, *size)
+    check_gradient(net, ["y"])
+    np.testing.assert_allclose(net.blobs["y"].data, plain(net.blobs["x"].data, *size), atol=1e-5)
+    net.blobs["like"].reshape(1, 4, 4, 9)
+    net.forward()
+    assert net.blobs["y"].data.shape == (2, 3, 4, 9)
+
+
+def test_a_size_is_given_once(make_net):
+    bottoms = input_layer("x", (1, 1, 6, 6)) + input_layer("like", (1, 1, 9, 9))
+    with pytest.raises(UserError, match="a second bottom gives the size"):
+        make_net(bottoms + python_layer("Interp", ["x", "like"], ["y"], '{"zoom_factor": 2}'))
+
+
 @pytest.mark.parametrize(("n", "m"), [(321, 41), (321, 31), (321, 21), (500, 63), (7, 4), (5, 1), (1, 1), (4, 9)])
 def test_nearest_is_the_closest_pixel(n, m):
     got = nearest(n, m)

@@ -1,26 +1,23 @@
 """ResNet-34 at stride 8, the trunk of Attention to Refine's nets on ADE20K ("ResNet34-dilated8").
 
-Its last two stages keep the resolution and are dilated instead. Source: the paper's trunk is that of
-CSAILVision/semantic-segmentation-pytorch (`models.py`, commit 309fdf4, class ResnetDilated), made of torchvision's
-ResNet-34: where a stage lost its stride, the first convolution has half the stage's dilation, as it still reads the map
-of the stage before.
+Its last two stages keep the resolution and are dilated instead. Source: CSAILVision/semantic-segmentation-pytorch; its
+early versions have that name, and `models.py` of commit 309fdf4 makes it of torchvision's ResNet-34 (ResnetDilated).
 """
 
 from caffe import layers as L
 from caffe import params as P
 
 from attscale.nets.blocks import MSRA
+from attscale.nets.geometry import RESNET34_STAGES
 
-#: (blocks, channels, stride of the first block, dilations of its first convolution and of all others)
-STAGES = ((3, 64, 1, (1, 1)), (4, 128, 2, (1, 1)), (6, 256, 1, (1, 2)), (3, 512, 1, (2, 4)))
-_STEM = 64
+_STEM = 64  # channels
 
 
 def resnet34(branch, bottom, trunk):
-    """Adds the trunk to `branch`; returns the tops that other layers may use, by name: conv1, pool1, layer1 ... layer4.
+    """Adds the trunk to `branch`; returns the tops that others may use, by name: conv1, maxpool, layer1 to layer4.
 
     bottom: (N, 3, H, W), BGR less the mean, H = 32k + 1. conv1, after its ReLU, is (N, 64 x width, H', W') at stride 2,
-    H' = (H - 1) / 2 + 1; pool1 and layer1 (64) have stride 4, layer2 (128), layer3 (256) and layer4 (512) have stride
+    H' = (H - 1) / 2 + 1; maxpool and layer1 (64) have stride 4, layer2 (128), layer3 (256) and layer4 (512) have stride
     8. trunk: `experiments.Trunk`; its batch_norm is "train" or "frozen", as `Branch.batch_norm` has it.
     """
     top = bottom
@@ -29,9 +26,9 @@ def resnet34(branch, bottom, trunk):
     top = _normalised(branch, "conv1", "bn1", top, _STEM, trunk, kernel_size=7, stride=2)
     tops = {"conv1": branch.relu("relu1", top)}
     # At H = 32k + 1 Caffe's pooling, which rounds sizes up, gives what PyTorch's gives, which rounds down.
-    tops["pool1"] = top = branch.pool("pool1", tops["conv1"], stride=2)
+    tops["maxpool"] = top = branch.pool("maxpool", tops["conv1"], stride=2)
     inputs = _STEM
-    for stage, (blocks, channels, stride, (first, others)) in enumerate(STAGES, start=1):
+    for stage, (blocks, channels, stride, (first, others)) in enumerate(RESNET34_STAGES, start=1):
         for i in range(blocks):
             begins = i == 0
             top = _block(

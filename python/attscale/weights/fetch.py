@@ -17,7 +17,7 @@ from attscale.errors import WeightsError, reading
 from attscale.files import make_folder, naming, write_bytes, write_text
 from attscale.prepare import archives
 from attscale.progress import Bar
-from attscale.weights import caffemodel
+from attscale.weights import caffemodel, statedict
 
 CHECKSUMS = "checksums.json"
 _CHUNK = 1 << 20
@@ -147,7 +147,10 @@ def _verify(entry, source, path, say):
             raise _DeadEndError(f"{path}: not a zip archive")
     else:
         try:
-            caffemodel.decode(data, path)
+            if path.suffix == ".pth":
+                statedict.read(source)
+            else:
+                caffemodel.decode(data, path)
         except WeightsError as error:
             raise _DeadEndError(error) from None
     if path.name not in recorded:
