@@ -5,12 +5,12 @@ itself (`diverse_dilation`). What all scales have to say is brought to the fines
 Two branches read it: one gives the scales' weights (`location`), one a factor for each class (`recalibration`), which
 changes the score maps (`recalibrated`) before Attention to Scale's own layer weights and adds them up.
 
-What the paper leaves open. "Features from different stages in CNN get upsampled to same size" within each scale, to
+What the paper leaves open: "features from different stages in CNN get upsampled to same size" within each scale, to
 `options.stride` of that scale's own input, so that a dilation counts in the scale's own pixels ("large field of view
-[...] in small scale stream"); only what the dilated convolutions give is brought to the finest scale. Score maps come to
-the same resolution for equation 3, so the merged map has it too: finer than each scale's own, at which extra supervision
-stays. The dilated convolution has a ReLU and no dropout; the branches have both, as in Attention to Scale. Gradients of
-both branches go on into the trunk, as there. Fillers are the ones there, so that factors start around 1/2.
+[...] in small scale stream"); only what the dilated convolutions give is brought to the finest scale. Score maps come
+to that resolution, too, for equation 3, so the merged map is finer than each scale's own, at which extra supervision
+stays. The dilated convolution has a ReLU and no dropout; the branches have both, as in Attention to Scale. Gradients
+of both branches go on into the trunk, as there. Fillers are the ones there, so that factors start around 1/2.
 """
 
 from caffe import layers as L
@@ -24,7 +24,7 @@ def multi_stage(branch, tops, options):
     """`hyper`, a scale's hypercolumns: its trunk's `options.stages`, concatenated (section 2.1).
 
     Each is brought by bilinear interpolation to `options.stride` of the scale's own input: 4 is "the size of features
-    after two pooling operation". So for an input of 32k + 1 pixels a side, `hyper` has 8k + 1.
+    after two pooling operation", 8k + 1 a side for an input of 32k + 1.
     """
     stages = [
         branch.interp(f"{name}_stage", tops[name], back(FINEST, STRIDES[name], options.stride))
