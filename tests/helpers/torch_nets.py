@@ -95,9 +95,3 @@ def pyramid(state, x, *, training):
         joined.append(F.interpolate(y, size=x.shape[2:], mode="bilinear", align_corners=True))
     y = F.conv2d(torch.cat(joined, 1), state["psp_conv.weight"], padding=1)
     return F.relu(batch_norm(state, "psp_bn", y, training=training))
-
-
-def c1(state, x, *, training):
-    """The plain decoder, by the layers' names of ours."""
-    y = F.conv2d(x, state["c1_conv.weight"], padding=1)
-    return F.relu(batch_norm(state, "c1_bn", y, training=training))

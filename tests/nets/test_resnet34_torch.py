@@ -1,4 +1,4 @@
-"""ResNet-34 and its heads in Caffe against PyTorch's own, with the same weights, through the conversion and a file."""
+"""ResNet-34 and pyramid pooling in Caffe against PyTorch, with the same weights, through conversion and file."""
 
 import numpy as np
 import pytest
@@ -102,11 +102,13 @@ def test_statistics_move_as_pytorchs_but_for_their_weights(tmp_path):
         check_close(sums / 1.999, (0.999 * old + new) / 1.999, "statistics")
 
 
-def check_head(add, statement, blob, size, statistics, width):
-    """A head in Caffe against its statement: forward, and the gradients of the features and of all weights."""
-    trunk = Trunk(width=width, batch_norm=statistics)
+@pytest.mark.parametrize("statistics", ["train", "frozen"])
+@pytest.mark.parametrize("size", [(41, 41), (13, 8), (4, 5)])
+def test_pyramid_pooling_is_pytorchs_at_any_size(size, statistics):
+    """Forward, and the gradients of the features and of all weights."""
+    trunk = Trunk(width=1 / 8, batch_norm=statistics)
     shape = (2, trunk.channels(512), *size)
-    net = net_of(shape, lambda branch, data: add(branch, data, trunk, lr_mult=10))
+    net = net_of(shape, lambda branch, data: psp.pyramid(branch, data, trunk, lr_mult=10))
     fill_norms(net)
     state = {}
     for name, blobs in net.params.items():
@@ -123,12 +125,12 @@ def check_head(add, statement, blob, size, statistics, width):
     features = np.maximum(rng.normal(size=shape), 0).astype(np.float32)
     net.blobs["data"].data[...] = features
     features = torch.from_numpy(features).double().requires_grad_()
-    top = statement(state, features, training=statistics == "train")
+    top = torch_nets.pyramid(state, features, training=statistics == "train")
     net.forward()
-    check_close(net.blobs[blob].data, top, blob)
+    check_close(net.blobs["psp_conv"].data, top, "top")
     direction = rng.normal(size=top.shape).astype(np.float32)
     top.backward(torch.from_numpy(direction))
-    net.backward(**{blob: direction})
+    net.backward(psp_conv=direction)
     check_close(net.blobs["data"].diff, features.grad, "features")
     for name, blobs in net.params.items():
         if len(blobs) == 3:
@@ -136,14 +138,3 @@ def check_head(add, statement, blob, size, statistics, width):
         kinds = ("weight", "bias") if name.endswith("_scale") else ("weight",)
         for value, kind in zip(blobs, kinds, strict=True):
             check_close(value.diff, state[f"{name.removesuffix('_scale')}.{kind}"].grad, f"{name} {kind}")
-
-
-@pytest.mark.parametrize("statistics", ["train", "frozen"])
-@pytest.mark.parametrize("size", [(41, 41), (13, 8), (4, 5)])
-def test_pyramid_pooling_is_pytorchs_at_any_size(size, statistics):
-    check_head(psp.pyramid, torch_nets.pyramid, "psp_conv", size, statistics, width=1 / 8)
-
-
-@pytest.mark.parametrize("statistics", ["train", "frozen"])
-def test_the_plain_decoder_is_pytorchs(statistics):
-    check_head(psp.c1, torch_nets.c1, "c1_conv", (21, 13), statistics, width=1 / 4)

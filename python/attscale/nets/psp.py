@@ -1,8 +1,8 @@
-"""What stands between ResNet-34 and the classifier: nothing, one convolution, or the pyramid of PSPNet.
+"""Pyramid pooling, which may stand between ResNet-34 and the classifier; without it the classifier reads layer4.
 
-Sources: CSAILVision/semantic-segmentation-pytorch, classes C1Bilinear, PSPBilinear (later PPMBilinear) in `models.py`;
-Zhao et al., Pyramid Scene Parsing Network, CVPR 2017. All of it belongs to the decoder, which starts from fillers and
-learns at a rate of its own.
+Sources: Zhao et al., Pyramid Scene Parsing Network, CVPR 2017; CSAILVision/semantic-segmentation-pytorch, `models.py`:
+class PPMBilinear (commit 039fb76, PSPBilinear before), and for the plain decoder C1Bilinear of the early 309fdf4, which
+is the classifier alone. It belongs to the decoder, which starts from fillers and learns at a rate of its own.
 """
 
 from caffe import layers as L
@@ -13,15 +13,6 @@ from attscale.ops.pooling import Bins
 BINS = (1, 2, 3, 6)
 #: of each bin's convolution, and of the last
 _CHANNELS = 512
-
-
-def c1(branch, bottom, trunk, *, lr_mult):
-    """3x3 to a quarter of ResNet-34's channels, BatchNorm, ReLU: the later repository's plain decoder (commit 039fb76).
-
-    The early one (309fdf4) has nothing here: there, the classifier reads layer4. bottom: layer4 (N, 512 x width, H, W);
-    returns (N, 128 x width, H, W).
-    """
-    return _convolution(branch, "c1", bottom, 128, trunk, lr_mult=lr_mult)
 
 
 def pyramid(branch, bottom, trunk, *, lr_mult):
