@@ -18,7 +18,7 @@ export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: demo image test test-all test-docker fuzz soak lint setup caffe prototxt check clean
+.PHONY: demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
 
 demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.jsonl
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
@@ -74,6 +74,10 @@ setup: .venv/done caffe
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
+
+# PyTorch's CPU build, which the nets on ResNet-34 are tested against; without it those tests are skipped.
+torch: .venv/done
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 
 caffe: .venv/done
 ifeq ($(CAFFE_ROOT),)

@@ -12,6 +12,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -30,10 +31,11 @@ from attscale.results import compare, evaluations, ratios, report
 from attscale.sweep import watch
 from attscale.sweep.step import Job
 from attscale.training import journal, runs, snapshots
-from attscale.weights import caffemodel, fetch, load, manifest
+from attscale.weights import caffemodel, fetch, load, manifest, statedict
 from conftest import REAL, REPO
 from fuzz import mutations, opinions
 from helpers import results as made
+from helpers import statedicts
 from helpers.archives import H, W, jpeg, label, mat, palette_png, saved, tar, zipped
 from helpers.predictions import clip
 
@@ -288,6 +290,30 @@ class Caffemodels(Reader):
 
     def read(self, path):
         return load.load(self.net, caffemodel.read(path), complete=False)
+
+
+class StateDicts(Reader):
+    """PyTorch's weights: safetensors, an archive, and its pickle in an archive whose own checksums are right."""
+
+    arrays: ClassVar = {
+        "conv.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
+        "half": np.ones((3, 1), np.float16),
+        "count": np.array(7, np.int64),
+    }
+
+    def bases(self, folder):
+        statedicts.save(folder / "made.pth", self.arrays)
+        yield Base("made.pth", (folder / "made.pth").read_bytes())
+        with zipfile.ZipFile(folder / "made.pth") as archive:
+            yield Base("made.pkl", archive.read("archive/data.pkl"))
+        yield Base("made.safetensors", statedicts.safetensors(self.arrays))
+
+    def read(self, path):
+        if path.suffix == ".pkl":
+            data = path.read_bytes() if path.is_file() else b""
+            path = path.with_name("whole.pth")
+            statedicts.archive(path, data, self.arrays.values())
+        return dict(statedict.read(path))
 
 
 class Snapshots(Reader):
@@ -785,6 +811,7 @@ READERS = {
     "submissions": Submissions(),
     "lists": Lists(),
     "caffemodels": Caffemodels(),
+    "state dicts": StateDicts(),
     "snapshots": Snapshots(),
     "score maps": Scores(),
     "prototxts": Prototxts(),

@@ -15,6 +15,7 @@ from attscale.errors import UserError, WeightsError
 from attscale.weights import caffemodel, manifest
 from attscale.weights.fetch import fetch
 from conftest import one_line_error
+from helpers import statedicts
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,19 @@ def test_a_file_arrives_is_recorded_and_is_not_fetched_again(entry, server, cont
     assert names(tmp_path) == ["checksums.json", "w.caffemodel"]
     fetch(entry, tmp_path)
     assert len(server.log) == 1
+
+
+def test_a_state_dict_is_looked_at_as_one(server, tmp_path):
+    """A page with status 200 is none; what comes then is."""
+    entry = make(url=f"{server.url}/w.pth", file="w.pth")
+    server.files["/w.pth"] = b"<html>moved</html>"
+    with pytest.raises(WeightsError, match=r"neither safetensors nor .*; fetch it by hand from http://page"):
+        fetch(entry, tmp_path)
+    assert names(tmp_path) == []
+    statedicts.save(tmp_path / "made", {"w": np.zeros(3, np.float32)})
+    server.files["/w.pth"] = (tmp_path / "made").read_bytes()
+    (path,) = fetch(entry, tmp_path)
+    assert path.read_bytes() == server.files["/w.pth"]
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke(entry, server, content, tmp_path):
