@@ -81,6 +81,15 @@ def test_train_then_test(home):
     assert shell.stdout.split("\n")[:2] == [str(OWNER), "no compiler"]
 
 
+def test_plain_caffe_trains_a_committed_net(home):
+    """Caffe's own program is on the image's path, with what the layers in Python need."""
+    short = "sed 's/^max_iter.*/max_iter: 2/' prototxt/shapes/attention3_esupv/solver.prototxt > data/solver.prototxt"
+    line = f"{short} && caffe train --solver=data/solver.prototxt"
+    done = compose(home, "run", "--rm", "-T", "shell", "-c", line)
+    assert done.returncode == 0, done.stderr
+    assert (home / "weights/shapes_attention3_esupv_iter_2.caffemodel").stat().st_uid == OWNER
+
+
 def test_sigterm_takes_a_snapshot(home):
     """As `docker stop` sends it."""
     process = subprocess.Popen(
