@@ -121,17 +121,18 @@ def test_what_a_layer_in_python_raises_is_said(root):
 
 
 def test_the_full_net_trains_from_a_caffemodel(root):
-    """The committed net of VOC 2012 but for its batch: four iterations from random weights under VGG's names.
+    """The committed net of VOC 2012 at full width, four iterations, from random weights under VGG's names.
 
-    Their standard deviation is He's, less so much a layer that the pixels' own, about 64, is 1 before fc8: its 1024
-    weights of 0.01 make scores of about a third of that, and each of the four heads begins near ln 21, as a net does
-    that knows nothing. After four iterations the weights are still near those that were to be read.
+    Batch and crop are cut down, for they are what takes the time. The weights' standard deviation is He's, less so much
+    a layer that what begins at the pixels' own, about 64, is 1 before fc8: its 1024 weights of 0.01 make scores of
+    about a third of that, and each of the four heads begins near ln 21, as a net does that knows nothing. After four
+    iterations the weights are still near those that were to be read.
     """
     os.symlink(root / "data/shapes", root / "data/VOC2012")
     (root / "data/shapes/list/train_aug.txt").write_text((root / "data/shapes/list/train.txt").read_text())
     net = text_format.Parse((REPO / FULL / "train.prototxt").read_text(), caffe_pb2.NetParameter())
     options = json.loads(net.layer[0].python_param.param_str)
-    net.layer[0].python_param.param_str = json.dumps({**options, "batch_size": 1})
+    net.layer[0].python_param.param_str = json.dumps({**options, "batch_size": 1, "crop_size": 161})
     rng, layers = np.random.default_rng(0), []
     for name, (outputs, inputs, kernel) in VGG.items():
         deviation = np.sqrt(2 / (inputs * kernel**2)) / 64 ** (1 / len(VGG))
@@ -149,4 +150,4 @@ def test_the_full_net_trains_from_a_caffemodel(root):
     after = caffemodel.read(root / "weights/voc12_attention3_esupv_iter_4.caffemodel").layers
     for layer in layers:
         moved = np.abs(after[layer.name].blobs[0] - layer.blobs[0]).mean() / np.abs(layer.blobs[0]).mean()
-        assert 0 < moved < 0.1, layer.name
+        assert 0 < moved < 0.02, layer.name
