@@ -20,7 +20,11 @@ class Trunk(experiments.Trunk):
 
 
 def net_of(shape, add, phase=caffe.TRAIN):
-    """A caffe.Net: the input `data` of that shape and what `add(branch, data)` puts on it; gradients go all over."""
+    """A caffe.Net: the input `data` of that shape and what `add(branch, data)` puts on it; gradients go all over.
+
+    Fillers draw the same weights each time.
+    """
+    caffe.set_random_seed(0)
     return prototxt.load(message_of(shape, add), phase)
 
 
@@ -33,13 +37,14 @@ def message_of(shape, add):
     return message
 
 
-def fill_norms(net, seed=0):
-    """Gives every BatchNorm and Scale of the net values of its own."""
+def fill_norms(net, seed=0, *, calm=False):
+    """Gives every BatchNorm and Scale of the net values of its own; calm: as `torch_nets.random_state` has it."""
     rng = np.random.default_rng(seed)
     for name, blobs in net.params.items():
         if name.endswith("_scale"):
-            for blob, (mean, std) in zip(blobs, ((0.6, 0.1), (0, 0.1)), strict=True):
-                blob.data[...] = rng.normal(mean, std, blob.data.shape)
+            scale, bias = (blob.data for blob in blobs)
+            scale[...] = rng.uniform(0.05, 0.15, scale.shape) if calm else rng.normal(0.6, 0.1, scale.shape)
+            bias[...] = 2 * (np.arange(bias.size) % 2) - 1 if calm else rng.normal(0, 0.1, bias.shape)
         elif len(blobs) == 3:
             blobs[0].data[...] = rng.normal(0, 0.2, blobs[0].data.shape)
             blobs[1].data[...] = rng.uniform(1, 3, blobs[1].data.shape)

@@ -109,7 +109,7 @@ def test_pyramid_pooling_is_pytorchs_at_any_size(size, statistics):
     trunk = Trunk(width=1 / 8, batch_norm=statistics)
     shape = (2, trunk.channels(512), *size)
     net = net_of(shape, lambda branch, data: psp.pyramid(branch, data, trunk, lr_mult=10))
-    fill_norms(net)
+    fill_norms(net, calm=True)
     state = {}
     for name, blobs in net.params.items():
         values = [torch.from_numpy(value.data.copy()).double() for value in blobs]
