@@ -142,7 +142,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory):
-    """A folder with a `shapes` of three val images, and four nets' weights as their fillers draw them."""
+    """A folder with a `shapes` of three val images, and some nets' weights as their fillers draw them."""
     from helpers.predictions import make_untrained
 
     return make_untrained(tmp_path_factory.mktemp("untrained"))

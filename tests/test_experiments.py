@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from attscale import experiments, paper
+from attscale import experiments, paper, recipe
 from attscale.errors import ExperimentError
 from helpers import printed
 
@@ -52,12 +52,15 @@ def test_rows_hold_the_printed_numbers(table):
 def test_no_row_has_other_cells():
     cells = [cell for row in experiments.EXPERIMENTS.values() for cell in row.cells]
     design = [cell for cell in cells if cell.value is None]
-    assert len(design) == 7  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales: words, not numbers
-    assert len(cells) == len(set(cells)) == 5 * 13 + 3 + 9 + 7 + 8
+    assert len(design) == 8  # one layer, 1x1, 256 and 1024 filters, fc6, fc8, four scales; a bias: words, not numbers
+    ours = 5 * 13 + 3 + 9 + 7 + 8
+    refine = 5 + 5 + 2 * 5  # tables 1 to 3, the last with two measures
+    assert len(cells) == len(set(cells)) == ours + refine
 
 
 def test_every_start_is_a_known_file_or_another_experiment():
     files = {"vgg16_20M.caffemodel", "vgg16_20M_coco.caffemodel", "DeepLab_Attention_COCO_init.caffemodel"}
+    files |= {"resnet34.caffemodel"}
     for row in experiments.EXPERIMENTS.values():
         for other in filter(None, (row.initial_row, row.stage, row.baseline)):
             assert other in experiments.EXPERIMENTS, row.name
@@ -116,8 +119,15 @@ def test_the_attention_layers_start_as_in_the_authors_files():
 
 
 def test_mscoco_is_padded_to_641():
-    sizes = {(row.dataset, row.test_size) for row in experiments.EXPERIMENTS.values()}
-    assert sizes == {("voc12", 513), ("voc10_part", 513), ("coco", 641), ("coco_voc", 641), ("shapes", 257)}
+    sizes = {(row.dataset.name, row.test_size) for row in experiments.EXPERIMENTS.values()}
+    assert sizes == {
+        ("voc12", 513),
+        ("voc10_part", 513),
+        ("coco", 641),
+        ("coco_voc", 641),
+        ("shapes", 257),
+        ("ade20k", 513),
+    }
 
 
 def test_rows_differ_in_what_their_names_say():
@@ -147,7 +157,7 @@ def test_rows_differ_in_what_their_names_say():
         ({"supervise_at": "coarsest"}, "supervise_at is 'coarsest', expected own or finest"),
         ({"pretraining": "jft"}, "pretraining is 'jft'"),
         ({"pretraining": None}, "from scratch, and no other does"),
-        ({"attention": experiments.Attention(filler="constant")}, "without fillers start from the release's"),
+        ({"attention": recipe.Attention(filler="constant")}, "without fillers start from the release's"),
         ({"msc": True}, "MSc-LargeFOV has one scale"),
         ({"one_step": True}, "one_step is for trainval_aug"),
         ({"uniform": True}, "uniform draws between two factors"),
@@ -160,18 +170,19 @@ def test_contradictions_in_a_row_are_named(changes, said):
 
 def test_choices_of_the_attention_model_are_checked():
     for changes, said in (
-        ({"features": "fc9"}, "'fc9', expected fc6, fc7 or fc8"),
         ({"layers": 3}, "3 layers, expected 1 or 2"),
         ({"filler": "none"}, "'none', expected gaussian, msra or constant"),
     ):
         with pytest.raises(ExperimentError, match=said):
-            experiments.Attention(**changes)
+            recipe.Attention(**changes)
+    with pytest.raises(ExperimentError, match="'fc9', expected fc7 or fc6 or fc8"):
+        dataclasses.replace(experiments.find("voc"), attention=recipe.Attention(features="fc9"))
 
 
 def test_names_are_unique_and_aliases_lead_somewhere():
-    assert len(experiments.EXPERIMENTS) == 100
+    assert len(experiments.EXPERIMENTS) == 117
     for alias, name in experiments.ALIASES.items():
-        assert experiments.find(alias).name == name
+        assert experiments.find(alias).name == f"{name}_attention3_esupv"
     best = max(cells[True] for cells in paper.VOC.cells.values())
     assert [cell.value for cell in experiments.find("voc").cells] == [best]
     with pytest.raises(ExperimentError, match="did you mean voc12_attention3_esupv"):

@@ -39,10 +39,10 @@ def test_nested_there_and_back():
     ("change", "said"),
     [
         ({"inner": {"sise": 1}}, "Options: unknown key 'sise'"),
-        ({"inner": 1}, "Nested: inner is 1, expected Options"),
+        ({"inner": 1}, "Nested: inner is 1, expected a table of keys and values"),
         ({"shares": {"x": "a"}}, "Nested: shares.x is 'a', expected float"),
         ({"shares": {"x\ny": "a"}}, r"Nested: shares.x\\ny is 'a', expected float"),
-        ({"rows": [["a", 1]]}, r"Nested: rows is \['a', 1\], expected tuple"),
+        ({"rows": [["a", 1]]}, r"Nested: rows is \['a', 1\], expected \[str, int, \[float, ...\]\]"),
         ({"rows": [["a", 1, ["b"]]]}, "Nested: rows is 'b', expected float"),
     ],
 )

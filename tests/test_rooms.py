@@ -14,7 +14,9 @@ FLOORS = (
     ("files", "options", "progress", "pycaffe"),
     ("processes", "cli"),
     ("paper",),
-    ("experiments", "datasets"),
+    ("recipe",),
+    ("datasets",),
+    ("experiments",),
     ("ops",),
     ("data",),
     ("plots",),
@@ -33,8 +35,8 @@ FLOORS = (
 )
 #: Nothing in these needs caffe, so nothing in these waits for it, and all of it works where there is none.
 WITHOUT_CAFFE = {
-    *("errors", "files", "options", "processes", "progress", "cli", "paper", "experiments", "datasets", "ops"),
-    *("pycaffe", "data", "plots", "prepare", "scoring", "results", "sweep"),
+    *("errors", "files", "options", "processes", "progress", "cli", "paper", "recipe", "experiments", "datasets"),
+    *("ops", "pycaffe", "data", "plots", "prepare", "scoring", "results", "sweep"),
 }
 
 

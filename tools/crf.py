@@ -50,13 +50,13 @@ def main(argv):
     own = ("IMAGE", "--bi-w", "--bi-xy", "--bi-rgb")  # of val are the images, and these numbers are what is looked for
     apart = [("IMAGE", "--split"), *(("--search", name) for name in own)]
     cli.check(parser, arguments, apart=apart, needs=NEEDS)
-    row = experiments.find(arguments.name)
+    row = experiments.find(arguments.name, arguments.data)
 
     from attscale.inference import crf, provenance, scores, sources
 
     given = {name: value for name in (*NUMBERS, "iterations") if (value := getattr(arguments, name)) is not None}
     options = dataclasses.replace(crf.PARAMETERS[crf.model_of(row)], **given)
-    images, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
+    images, split = sources.choose(row.dataset, arguments.images, arguments.split, arguments.data)
     folder = Path(arguments.scores or predict_scores(row, images, split, arguments))
     if not any(folder.glob(f"*{scores.SUFFIX}")):
         raise DataError(f"{folder}: has no score maps (python tools/predict.py --scores writes them)")
@@ -68,17 +68,17 @@ def main(argv):
 def predict_scores(row, images, split, arguments):
     """The folder of the score maps of `images`, predicted as far as they are not there."""
     from attscale.inference import predictions, sources
+    from attscale.prototxt import Model
 
     folder, options = predictions.folder_of(row, split), predictions.Options(scores=True)
     images, total = sources.files(images, oriented=split is None), len(images)
     on = {"gpus": cli.gpus_of(arguments), "threads": arguments.threads}
     bar = partial(Bar, total=total, unit="image", desc=row.name)
-    predictions.predict(row, arguments.weights, images, folder, options, **on, progress=bar)
+    predictions.predict(Model.of(row, arguments.data), arguments.weights, images, folder, options, **on, progress=bar)
     return folder / "scores"
 
 
 def refine(row, images, split, folder, out, options, arguments):
-    from attscale import datasets
     from attscale.data import lists
     from attscale.inference import crf, scores, visualize
 
@@ -88,10 +88,10 @@ def refine(row, images, split, folder, out, options, arguments):
     count = crf.refine(row, images, folder, out, options, **on, progress=bar)
     rate = count / (time.monotonic() - started)
     print(f"{out}: {count} images, {rate:.2f} a second; {len(images) - count} were there")
-    labelled = split not in (None, "test")
-    labels = dict(lists.read_split(datasets.find(row.dataset), arguments.data, split)) if labelled else {}
+    labelled = split and lists.has_labels(Path(arguments.data, row.dataset.root), row.dataset.list_of(split))
+    labels = dict(lists.read_split(row.dataset, arguments.data, split)) if labelled else {}
     chosen = [(image, scores.name(folder, image), labels.get(image)) for image in images[:EXAMPLES]]
-    visualize.before_and_after(out / "crf_examples.png", chosen, out, oriented=split is None)
+    visualize.before_and_after(out / "crf_examples.png", chosen, out, row.dataset, oriented=split is None)
 
 
 def search(row, _, split, folder, out, options, arguments):

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from attscale import cli, experiments
+from attscale import cli
 from attscale.errors import UserError
 
 SOURCES = ("--weights", "--predictions", "--pairs")
@@ -29,16 +29,14 @@ def main(argv):
     parser.add_argument("--out", metavar="DIR", help=out)
     parser.add_argument("--dry-run", action="store_true", help="score nothing: estimate memory and time from one image")
     arguments = parser.parse_args(argv)
+    cli.check_net(parser, arguments)
     cli.check(parser, arguments, apart=APART, needs=NEEDS)
     if not (arguments.weights or arguments.predictions or arguments.pairs):
         raise UserError("give one of --weights, --predictions and --pairs")
-    row = experiments.find(arguments.name)
-    if arguments.by_size and row.merge != "attention":
-        raise UserError(f"{row.name} has no attention to show --by-size")
 
     from functools import partial
 
-    from attscale import datasets
+    from attscale import prototxt
     from attscale.data import lists
     from attscale.files import check_folder
     from attscale.inference import estimate, predictions, provenance
@@ -47,7 +45,10 @@ def main(argv):
     from attscale.scoring import evaluate
     from attscale.weights import caffemodel
 
-    dataset = datasets.find(row.dataset)
+    model = prototxt.choose(arguments.name, arguments.net, arguments.data)
+    if arguments.by_size and model.merge != "attention":
+        raise UserError(f"{model.name} has no attention to show --by-size")
+    dataset = model.dataset
     split = None if arguments.pairs else arguments.split or dataset.val
     folder = arguments.pairs[0] if arguments.pairs else arguments.predictions  # of label maps
     out = arguments.out
@@ -58,29 +59,29 @@ def main(argv):
     weights = caffemodel.read(arguments.weights) if arguments.weights else None
     after_crf = arguments.crf
     if arguments.predictions:
-        provenance.check_predictions(arguments.predictions, row)
+        provenance.check_predictions(arguments.predictions, model)
         after_crf = after_crf or provenance.CRF in provenance.records(arguments.predictions)
     if split and not arguments.although_seen:
         made_with = {"weights": weights, "predictions": arguments.predictions}
-        provenance.refuse_seen(row, dataset, arguments.data, split, **made_with)
+        provenance.refuse_seen(model, arguments.data, split, **made_with)
     pairs = evaluate.pair_up(*arguments.pairs) if arguments.pairs else lists.read_split(dataset, arguments.data, split)
-    bar = partial(Bar, unit="image", desc=row.name)
+    bar = partial(Bar, unit="image", desc=model.name)
     if weights:
-        predictor = predictions.load_predictor(row, weights, cli.gpus_of(arguments), arguments.threads)
+        predictor = predictions.load_predictor(model, weights, cli.gpus_of(arguments), arguments.threads)
         asked = {"branches": arguments.branches, "by_size": arguments.by_size}
         if arguments.dry_run:
-            step = partial(evaluate.evaluate, predictor, pairs[:1], len(dataset.classes), **asked)
+            step = partial(evaluate.evaluate, predictor, pairs[:1], **asked)
             print(*estimate.lines(step, pairs[0][0], len(pairs), cli.gpus_of(arguments)), sep="\n")
             return
-        tally = evaluate.evaluate(predictor, pairs, len(dataset.classes), progress=bar, **asked)
+        tally = evaluate.evaluate(predictor, pairs, progress=bar, **asked)
     else:
         attention = None
         if arguments.predictions:
             attention = provenance.attention(folder, [image.stem for image, _ in pairs])
             pairs = evaluate.of_split(folder, pairs)
-        tally = evaluate.evaluate_files(pairs, len(dataset.classes), weights=attention, progress=bar)
+        tally = evaluate.evaluate_files(pairs, dataset, weights=attention, progress=bar)
     evaluation = evaluations.Evaluation.of(
-        row,
+        model,
         tally,
         split=split,
         weights=arguments.weights,

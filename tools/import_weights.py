@@ -12,13 +12,14 @@ def main(argv):
     )
     parser.add_argument("released", metavar="FILE", help="the caffemodel to read")
     cli.add_name_argument(parser)
+    cli.add_data_argument(parser)
     parser.add_argument("--out", metavar="FILE", required=True, help="the caffemodel to write")
     classifier = parser.add_mutually_exclusive_group()
     classifier.add_argument("--rename-classifier", action="store_true", help="take the file's fc8_* for the net's")
     classifier.add_argument("--fresh-classifier", action="store_true", help="leave the classifier out")
     parser.add_argument("--partial", action="store_true", help="leave out what the file lacks")
     arguments = parser.parse_args(argv)
-    row = experiments.find(arguments.name)
+    row = experiments.find(arguments.name, arguments.data)
 
     from attscale import prototxt
     from attscale.nets import geometry

@@ -8,7 +8,7 @@ import argparse
 import math
 from functools import partial
 
-from attscale import cli, experiments
+from attscale import cli
 from attscale.progress import Bar
 
 
@@ -29,26 +29,29 @@ def main(argv):
     parser.add_argument("--scales", metavar="N,N", type=scales, default=(1.0,), help=factors)
     parser.add_argument("--dry-run", action="store_true", help="write nothing: estimate memory and time from one image")
     arguments = parser.parse_intermixed_args(argv)
+    cli.check_net(parser, arguments)
     cli.check(parser, arguments, apart=[("IMAGE", "--split", "--video"), ("--dry-run", "--out")])
-    row = experiments.find(arguments.name)
 
+    from attscale import prototxt
     from attscale.inference import predictions, sources
+
+    model = prototxt.choose(arguments.name, arguments.net, arguments.data)
 
     names = ("scores", "weight_maps", "flip", "scales")
     options = predictions.Options(**{name: getattr(arguments, name) for name in names})
     if arguments.video:
         images, split, total = sources.frames(arguments.video), None, sources.frame_count(arguments.video)
     else:
-        paths, split = sources.choose(row, arguments.images, arguments.split, arguments.data)
+        paths, split = sources.choose(model.dataset, arguments.images, arguments.split, arguments.data)
         images, total = sources.files(paths, oriented=split is None), len(paths)
     on = {"gpus": cli.gpus_of(arguments), "threads": arguments.threads}
     if arguments.dry_run:
-        for line in predictions.estimate(row, arguments.weights, images, total, options, **on):
+        for line in predictions.estimate(model, arguments.weights, images, total, options, **on):
             print(line)
         return
-    folder = arguments.out or predictions.folder_of(row, split)
-    bar = partial(Bar, total=total, unit="image", desc=row.name)
-    done = predictions.predict(row, arguments.weights, images, folder, options, **on, progress=bar)
+    folder = arguments.out or predictions.folder_of(model, split)
+    bar = partial(Bar, total=total, unit="image", desc=model.name)
+    done = predictions.predict(model, arguments.weights, images, folder, options, **on, progress=bar)
     print(f"{folder}: {done.count} predicted, {done.count / done.seconds:.2f} images/s; {done.there} were there")
 
 

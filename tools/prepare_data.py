@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Makes a data set ready for training, from the archives of its official page (`shapes` is generated), and checks it.
+"""Makes a data set ready for training, and checks it: from the archives of its official page, or your own photographs.
 
-An interrupted run is continued by the same command; what is there already is kept.
+`shapes` is generated; your own set is described by data/NAME/dataset.toml (docs/data.md). An interrupted run is
+continued by the same command; what is there already is kept.
 """
 
 from functools import partial
 from pathlib import Path
 
-from attscale import cli, datasets, experiments
+from attscale import cli, datasets
 from attscale.errors import UserError
 from attscale.progress import Bar
 
@@ -15,9 +16,10 @@ from attscale.progress import Bar
 def main(argv):
     shapes = datasets.find("shapes").sizes
     parser = cli.parser(__doc__, "python tools/prepare_data.py voc12 --archives ~/Downloads")
-    parser.add_argument("dataset", choices=["voc12", "voc10_part", "coco", "ade20k", "shapes"])
-    parser.add_argument("--root", metavar="DIR", help="where to put it (default: its folder below data/)")
-    parser.add_argument("--archives", metavar="DIR", default="data/archives", help="(default: data/archives)")
+    parser.add_argument("dataset", metavar="NAME", help=f"{', '.join(datasets.built_in())}, or your own")
+    cli.add_data_argument(parser)
+    parser.add_argument("--root", metavar="DIR", help="where to put it (default: its folder below --data)")
+    parser.add_argument("--archives", metavar="DIR", help="camvid: or the clone (default: archives below --data)")
     parser.add_argument("--verify", action="store_true", help="only check what is there; print pixels by class")
     parser.add_argument("--any-count", action="store_true", help="accept lists of other lengths than the official")
     parser.add_argument("--full", action="store_true", help="coco: all images as well, for pretraining")
@@ -27,20 +29,28 @@ def main(argv):
     parser.add_argument("--seed", metavar="N", type=cli.seed, help="of shapes (default: 0); coco: a random subset")
     arguments = parser.parse_args(argv)
 
-    dataset = datasets.find(arguments.dataset)
-    root = Path(arguments.root or Path("data", dataset.root))
-    if all(row.dataset != dataset.name for row in experiments.EXPERIMENTS.values()):
-        print(f"{dataset.name}: there is no net for it yet; it is made and checked, and nothing trains on it")
-    if arguments.verify:
-        verify(root, dataset)
-    elif arguments.dataset == "shapes":
+    dataset = datasets.find(arguments.dataset, arguments.data)
+    root = Path(arguments.root or Path(arguments.data, dataset.root))
+    own_set = dataset.name not in datasets.built_in()
+    if own_set:
+        from attscale.prepare import own, sets
+
+        if dataset.folders and not arguments.verify:
+            counts = own.make_lists(dataset, root)
+            print(f"{root}: {', '.join(f'{split} {count}' for split, count in counts.items())} images")
+        sets.check_own(dataset, root, any_count=arguments.any_count)
+        print(*own.remarks(dataset, root, verify(root, [dataset])), sep="\n")
+    elif arguments.verify:
+        verify(root, datasets.sharing(dataset))
+    elif dataset.name == "shapes":
         make_shapes(root, arguments)
     else:
         from attscale.prepare import sets
 
-        options = {"full": arguments.full, "seed": arguments.seed} if arguments.dataset == "coco" else {}
+        options = {"full": arguments.full, "seed": arguments.seed} if dataset.name == "coco" else {}
+        options |= {"partial": arguments.any_count} if dataset.name == "camvid" else {}
         lists = sets.make(
-            arguments.dataset, root, arguments.archives,
+            dataset.name, root, arguments.archives or Path(arguments.data, "archives"),
             any_count=arguments.any_count, say=Bar.write, progress=bar, **options,
         )  # fmt: skip
         print(f"{root}: {', '.join(f'{name} {count}' for name, count in lists.items())}")
@@ -54,16 +64,17 @@ def make_shapes(root, arguments):
     print(f"{root}: {arguments.train} training and {arguments.val} val images" + ("" if made else ", there already"))
 
 
-def verify(root, dataset):
-    """Every list of the set that is there and has label maps; faults are named, and counted in the error."""
+def verify(root, sets):
+    """{list file: Report} of the lists of `sets` that are there and have label maps; faults are named and counted."""
     from attscale.data import verify
 
-    faults = 0
-    for path, of, report in verify.check_lists(root, datasets.sharing(dataset), bar):
+    reports = {}
+    for path, of, report in verify.check_lists(root, sets, bar):
         print(f"{path}: {report.pairs} pairs", *verify.table(report, of.classes), sep="\n")
-        faults += len(report.faults)
-    if faults:
+        reports[path] = report
+    if faults := sum(len(report.faults) for report in reports.values()):
         raise UserError(f"{root}: {faults} faulty pairs")
+    return reports
 
 
 def bar(name):

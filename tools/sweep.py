@@ -15,7 +15,9 @@ from attscale.errors import UserError
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/sweep.py 3 --gpus 0,1")
-    parser.add_argument("names", metavar="TABLE|NAME", nargs="+", help="the paper's table (1 to 7), or experiments")
+    parser.add_argument(
+        "names", metavar="TABLE|NAME", nargs="+", help="a table, 1 to 7 or refine:1 to refine:3, or experiments"
+    )
     where = parser.add_mutually_exclusive_group()
     scheduler = "a Dask scheduler, whose workers need --resources slot=1 (default: workers here)"
     where.add_argument("--scheduler", metavar="tcp://...", help=scheduler)
@@ -49,7 +51,7 @@ def main(argv):
     from attscale.sweep import cluster, plan, step, watch
 
     root = os.path.abspath(arguments.out)
-    rows = plan.rows_of(arguments.names, arguments.coco_stage)
+    rows = plan.rows_of(arguments.names, arguments.coco_stage, arguments.data)
     shared = {
         "data": os.path.abspath(arguments.data),
         "gpus": (0,) if arguments.gpus or arguments.gpu else (),

@@ -16,7 +16,7 @@ from attscale.training import runs, supervise
 def main(argv):
     parser = cli.parser(__doc__, "python tools/train.py voc --weights weights/vgg16_20M.caffemodel")
     weights = "caffemodel to start from (default: the experiment's, if it is in weights/)"
-    cli.add_net_arguments(parser, weights_required=False, name_required=False, weights=weights)
+    cli.add_net_arguments(parser, weights_required=False, weights=weights)
     run = "continue the run in this folder, from its newest good snapshot (default: begin one)"
     parser.add_argument("--resume", metavar="RUN", help=run)
     parser.add_argument("--out", metavar="DIR", help="run folder (default: runs/NAME/TIME)")
@@ -42,25 +42,25 @@ def main(argv):
             begun = "--resume continues a run with the options that it was begun with"
             raise RunError(f"{begun}: leave out {', '.join(others)}")
         return resume(Path(arguments.resume))
-    if not arguments.name:
-        parser.error("name an experiment, or a run to --resume")
-    row = experiments.find(arguments.name)
+    if not (arguments.name or arguments.net):
+        parser.error("name an experiment, or edited prototxts with --net, or a run to --resume")
+    cli.check_net(parser, arguments)
+    net, own = edited(arguments) if arguments.net else experiment(arguments)
 
-    from attscale import datasets
     from attscale.prepare import sets
 
-    dataset = datasets.find(row.dataset)
-    sets.demand(dataset, row.split or dataset.train, arguments.data)
-    if arguments.weights is None and row.initial_weights and Path("weights", row.initial_weights).is_file():
-        arguments.weights = Path("weights", row.initial_weights)
+    sets.demand(net.dataset, net.list, arguments.data)
+    if arguments.weights is None and net.initial_weights and Path("weights", net.initial_weights).is_file():
+        arguments.weights = Path("weights", net.initial_weights)
         print(f"starting from {arguments.weights}", file=sys.stderr)
     options = runs.RunOptions(
-        experiment=row.name,
+        experiment=net.name,
+        net=str(Path(arguments.net).resolve()) if arguments.net and net.row is None else None,
         data=str(Path(arguments.data).resolve()),
         weights=str(Path(arguments.weights).resolve()) if arguments.weights else None,
         seed=arguments.seed,
-        max_iter=arguments.max_iter or row.solver.max_iter,
-        **runs.split_batch(row, len(arguments.gpus), arguments.batch_size, arguments.iter_size),
+        max_iter=arguments.max_iter or own.max_iter,
+        **runs.split_batch(own, len(arguments.gpus), arguments.batch_size, arguments.iter_size),
         gpus=arguments.gpus or ((0,) if arguments.device == "gpu" else ()),
         threads=arguments.threads,
         test_interval=arguments.test_interval,
@@ -73,9 +73,23 @@ def main(argv):
         for line in dryrun.report(options):
             print(line, flush=True)
         return None
-    folder = Path(arguments.out or f"runs/{row.name}/{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = Path(arguments.out or f"runs/{net.name}/{time.strftime('%Y%m%d-%H%M%S')}")
     with runs.begun(folder, options, [Path(sys.executable).name, *sys.argv]):
         sys.exit(supervise.run(folder))
+
+
+def experiment(arguments):
+    """The row, and what has its iterations and batch."""
+    row = experiments.find(arguments.name, arguments.data)
+    return row, row.solver
+
+
+def edited(arguments):
+    """The Model, twice: it has them itself. Only here is Caffe imported, which reads prototxts."""
+    from attscale import prototxt
+
+    model = prototxt.choose(None, arguments.net, arguments.data)
+    return model, model
 
 
 def resume(folder):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The paper's figures: image, ground truth, baseline, prediction and the weight map of each scale, as PNG or video."""
+"""Figures like the papers': image, truth, baseline, prediction, weights of scales, recalibration, as PNG or video."""
 
 from functools import partial
 from pathlib import Path
 
-from attscale import cli, experiments
+from attscale import cli
 from attscale.errors import UserError
 from attscale.progress import Bar
 
@@ -23,35 +23,38 @@ def main(argv):
     parser.add_argument("--out", metavar="PNG", default="attention.png", help="(default: attention.png)")
     arguments = parser.parse_intermixed_args(argv)  # NAME --weights W IMAGE...
     alone = [("--video", name) for name in ("IMAGE", "--baseline", "--count", "--per-sheet")]
-    cli.check(parser, arguments, apart=[*alone, ("IMAGE", "--count")])
-    row = experiments.find(arguments.name)
+    cli.check_net(parser, arguments)
+    cli.check(parser, arguments, apart=[*alone, ("IMAGE", "--count"), ("--net", "--baseline")])
     if arguments.video and Path(arguments.out).suffix.lower() not in (".mp4", ".avi"):
         raise UserError(f"--out {arguments.out}: a video needs a name that ends in .mp4 or .avi")
 
+    from attscale import prototxt
     from attscale.inference import predictions, sources, visualize
     from attscale.weights import caffemodel
 
-    def load(row, path):
-        return predictions.load_predictor(row, caffemodel.read(path), cli.gpus_of(arguments), arguments.threads)
+    model = prototxt.choose(arguments.name, arguments.net, arguments.data)
+
+    def load(model, path):
+        return predictions.load_predictor(model, caffemodel.read(path), cli.gpus_of(arguments), arguments.threads)
 
     if arguments.video:
-        bar = partial(Bar, total=sources.frame_count(arguments.video), unit="frame", desc=row.name)
-        count = visualize.video(load(row, arguments.weights), arguments.video, arguments.out, bar)
+        bar = partial(Bar, total=sources.frame_count(arguments.video), unit="frame", desc=model.name)
+        count = visualize.video(load(model, arguments.weights), arguments.video, arguments.out, bar)
         print(f"{arguments.out}: {count} frames")
         return
-    chosen = choose(row, arguments)
-    predictor = load(row, arguments.weights)
-    baseline = load(experiments.find(row.baseline), arguments.baseline) if arguments.baseline else None
+    chosen = choose(model.dataset, arguments)
+    predictor = load(model, arguments.weights)
+    baseline = None
+    if arguments.baseline:
+        baseline = load(prototxt.choose(model.row.baseline, None, arguments.data), arguments.baseline)
     for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
         print(path)
 
 
-def choose(row, arguments):
+def choose(dataset, arguments):
     """(image, label map or None) paths: the images asked for, with val's label maps where they are of it."""
-    from attscale import datasets
     from attscale.data import lists
 
-    dataset = datasets.find(row.dataset)
     labels = {}
     if not arguments.images or Path(arguments.data, dataset.root, dataset.list_of(dataset.val)).exists():
         labels = dict(lists.read_split(dataset, arguments.data, dataset.val))

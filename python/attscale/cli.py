@@ -139,12 +139,28 @@ def add_name_argument(arguments, **options):
     arguments.add_argument("name", metavar="NAME", help=words, **options)
 
 
-def add_net_arguments(arguments, *, weights_required, name_required=True, weights="caffemodel of the net"):
-    """NAME, --weights, --data and --threads; weights: their help."""
-    add_name_argument(arguments, **({} if name_required else {"nargs": "?"}))
-    arguments.add_argument("--weights", metavar="FILE", required=weights_required, help=weights)
+def add_data_argument(arguments):
+    """--data."""
     arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+
+
+def add_net_arguments(arguments, *, weights_required, weights="caffemodel of the net"):
+    """NAME or --net, --weights, --data and --threads; weights: their help. `check_net` looks at the first two."""
+    add_name_argument(arguments, nargs="?")
+    net = "folder of edited prototxts, in place of NAME (default: NAME's own)"
+    arguments.add_argument("--net", metavar="DIR", help=net)
+    arguments.add_argument("--weights", metavar="FILE", required=weights_required, help=weights)
+    add_data_argument(arguments)
     arguments.add_argument("--threads", metavar="N", type=positive, help="BLAS threads (default: what suits the net)")
+
+
+def check_net(parser, arguments):
+    """Ends with the parser's error unless there is one of NAME and --net. With --net the first image is not NAME."""
+    if arguments.net and arguments.name and "images" in arguments:
+        arguments.images.insert(0, arguments.name)
+        arguments.name = None
+    if bool(arguments.net) == bool(arguments.name):
+        parser.error("name an experiment, or a folder of prototxts with --net; one of the two")
 
 
 def add_device_arguments(arguments):

@@ -89,5 +89,9 @@ def _short(value):
 
 
 def _words(hint):
-    """A type as people read it: `float`, `tuple[float, float]`."""
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)
+    """A type as people write its values: `float`, `[float, float]`, `[str, ...]`, `a table`."""
+    if typing.get_origin(hint) is tuple:
+        return f"[{', '.join('...' if kind is ... else _words(kind) for kind in typing.get_args(hint))}]"
+    if typing.get_origin(hint) is dict or dataclasses.is_dataclass(hint):
+        return "a table of keys and values"
+    return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -9,24 +9,32 @@ matplotlib.use("Agg")  # no display needed
 import matplotlib.pyplot as plt
 import numpy as np
 
-from attscale.data.images import voc_palette
+from attscale.data.images import palette
 from attscale.files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
 class SheetRow:
-    """An image of a sheet: BGR (H, W, 3), label maps (H, W) by column title, weight maps (S, H, W) or None."""
+    """An image of a sheet: BGR (H, W, 3), label maps (H, W) by column title, weight maps (S, H, W) or None.
+
+    recalibrated: how the predicted class's score was (H, W); None for a net that does not do it.
+    """
 
     image: np.ndarray
     labels: dict[str, np.ndarray | None]
     weights: np.ndarray | None
+    recalibrated: np.ndarray | None = None
 
 
-def sheet(path, rows, scales):
-    """One PNG: a row per image with the image, its label maps, and the weight map of each scale (figures 4 to 6)."""
+def sheet(path, rows, scales, colours=(), *, recalibration=None):
+    """One PNG: a row per image with the image, its label maps, and the weight map of each scale (figures 4 to 6).
+
+    colours: of the classes, as `palette` takes them. recalibration: "product" or "bias", for one more column.
+    """
     titles = ["image", *rows[0].labels]
-    if rows[0].weights is not None:
-        titles += [f"weight, scale {float(scale):g}" for scale in scales]
+    weighed = slice(len(titles), len(titles) + (len(scales) if rows[0].weights is not None else 0))
+    titles += [f"weight, scale {float(scale):g}" for scale in scales[: weighed.stop - weighed.start]]
+    titles += ["recalibration"] if recalibration else []
     size = (2.2 * len(titles), 2.3 * len(rows))
     figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False, layout="compressed")
     for axis in axes.flat:
@@ -41,19 +49,30 @@ def sheet(path, rows, scales):
             if label is None:
                 axis.text(0.5, 0.5, "none", ha="center", va="center", transform=axis.transAxes)
             else:
-                axis.imshow(voc_palette()[label])
+                axis.imshow(palette(colours)[label])
         weights = row.weights if row.weights is not None else ()
-        for axis, weight in zip(line[1 + len(row.labels) :], weights, strict=True):
+        for axis, weight in zip(line[weighed], weights, strict=True):
             shown = axis.imshow(weight, cmap="viridis", vmin=0, vmax=1)
     if shown is not None:
-        figure.colorbar(shown, ax=axes[:, 1 + len(rows[0].labels) :], fraction=0.02, label="weight")
+        figure.colorbar(shown, ax=axes[:, weighed], fraction=0.02, label="weight")
+    if recalibration:
+        _recalibrated(figure, axes[:, -1:], [row.recalibrated for row in rows], recalibration)
     _save(figure, path)
 
 
-def frame(image, label, weights):
+def _recalibrated(figure, axes, maps, kind):
+    """A column of maps with a colour bar of its own: factors are 0 to 1, a bias may be as far below 0 as above."""
+    most = max(np.abs(one).max() for one in maps)
+    name, cmap, low, high = {"product": ("factor", "viridis", 0, 1), "bias": ("bias", "RdBu", -most, most)}[kind]
+    for axis, one in zip(axes.flat, maps, strict=True):
+        shown = axis.imshow(one, cmap=cmap, vmin=low, vmax=high)
+    figure.colorbar(shown, ax=axes, fraction=0.1, label=f"{name} of the predicted class")
+
+
+def frame(image, label, weights, colours=()):
     """A video's frame (H, W x (2 + S), 3) BGR: the image, the label map laid over it, and each scale's weight map."""
-    colours = np.ascontiguousarray(voc_palette()[label][..., ::-1])
-    panels = [image, np.where((label > 0)[..., None], image // 2 + colours // 2, image)]
+    painted = np.ascontiguousarray(palette(colours)[label][..., ::-1])
+    panels = [image, np.where((label > 0)[..., None], image // 2 + painted // 2, image)]
     table = plt.get_cmap("viridis")(np.arange(256), bytes=True)[:, 2::-1]  # BGR
     panels += [table[np.rint(255 * weight).astype(np.uint8)] for weight in (weights if weights is not None else ())]
     return np.concatenate(panels, axis=1).astype(np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attscale.data.images import decode_image, decode_label, read_image
+from attscale.data.images import SUFFIXES, decode_image, decode_label, image_size, orientation, read_image
 from attscale.errors import DataError
 from helpers.archives import palette_png, saved
 
@@ -21,6 +21,16 @@ KINDS = {
     "grey": {"mode": "L"},
     "cmyk": {"mode": "CMYK"},
 }
+
+
+def tagged(tag, kind="JPEG"):
+    """The bytes of an image file with that EXIF orientation, or none."""
+    tags = Image.Exif()
+    if tag is not None:
+        tags[0x0112] = tag
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, kind, exif=tags)
+    return file.getvalue()
 
 
 def jpeg(mode="RGB", **options):
@@ -155,6 +165,56 @@ def test_no_flipped_bit_of_a_png_makes_other_pixels(decode, data, capfd):
         flipped[bit // 8] ^= 1 << bit % 8
         got = read_or_none(decode, bytes(flipped))
         assert got is None or np.array_equal(got, whole), bit
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("tag", "expected"), [(None, 1), *((tag, tag) for tag in range(1, 9)), (0, 1), (9, 1)]
+)  # no other number means anything
+def test_the_orientation_of_an_image(kind, tag, expected, tmp_path):
+    path = tmp_path / "a.x"
+    path.write_bytes(tagged(tag, kind=kind))
+    assert orientation(path) == expected
+
+
+@pytest.mark.parametrize("kind", ["BMP", "PPM"])
+def test_formats_without_exif_are_upright(kind, tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.x", kind)
+    assert orientation(tmp_path / "a.x") == 1
+
+
+def test_broken_exif_turns_nothing_and_says_nothing(tmp_path, capfd, recwarn):
+    """Each of its bytes as a program may have left it: an orientation, or none; never an error."""
+    whole, path = tagged(6), tmp_path / "a.jpg"
+    start = whole.index(b"Exif")
+    for place in range(start + 6, start + 34):
+        for byte in (0, 255, whole[place] ^ 8):
+            path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            assert orientation(path) in range(1, 9)
+    path.write_bytes(b"no image")
+    assert orientation(path) == 1
+    assert not recwarn.list
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("read", [orientation, image_size])
+def test_the_header_of_what_is_not_there(read, tmp_path):
+    with pytest.raises(DataError, match=r"a\.jpg: no such file"):
+        read(tmp_path / "a.jpg")
+
+
+def test_the_size_of_what_is_no_image(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"^.*/a\.jpg: cannot be read: cannot identify image file"):
+        image_size(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_every_suffix_is_one_of_images_that_are_read(suffix, tmp_path):
+    Image.new("RGB", (30, 20), (200, 100, 50)).save(tmp_path / f"a{suffix}")
+    image = read_image(tmp_path / f"a{suffix}")
+    assert image.shape == (*image_size(tmp_path / f"a{suffix}"), 3) == (20, 30, 3)
+    assert abs(image.astype(int) - (50, 100, 200)).max() <= 3  # JPEG's and WebP's rounding
 
 
 def test_an_image_of_absurd_size_is_refused_in_one_line(capfd):

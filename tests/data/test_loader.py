@@ -8,7 +8,7 @@ import pytest
 
 from attscale.data.images import read_label, write_label
 from attscale.data.loader import BatchLoader, LoaderOptions
-from attscale.data.transforms import MEAN
+from attscale.datasets import MEAN
 from attscale.errors import DataError, UserError
 from attscale.options import decode, encode, to_values
 from attscale.processes import ProcessDiedError
@@ -114,7 +114,7 @@ def test_a_killed_worker_raises_and_does_not_hang(mini):
     ("changes", "said"),
     [
         ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
-        ({"mean": [1.0]}, r"mean is \[1.0\], expected tuple\[float, float, float\]"),
+        ({"mean": [1.0]}, r"mean is \[1.0\], expected \[float, float, float\]"),
         ({"scale_range": [1.4, 0.6]}, "least and largest factor"),
         ({"scale_range": [0.6, 1.0, 1.4]}, "least and largest factor"),
         ({"scales": [1.0], "scale_range": [0.6, 1.4]}, "either scales or scale_range"),

@@ -12,6 +12,7 @@ from attscale.data.images import write_label
 from attscale.data.loader import LoaderOptions
 from attscale.data.order import generator, sample
 from attscale.data.samples import load_sample
+from attscale.datasets import MEAN
 
 
 def plain(image, label, top, left, mirror, mean, crop):
@@ -43,7 +44,7 @@ def test_cut(height, width, top, left, mirror):
     pixels, out = np.full((3, 13, 13), 77, np.uint8), np.full((13, 13), 99, np.uint8)
     inside = transforms.cut(image, label, top, left, mirror, pixels, out)
     data = np.full((1, 3, 13, 13), np.nan, np.float32)
-    transforms.subtract_mean(pixels[None], [inside], transforms.MEAN, data)
+    transforms.subtract_mean(pixels[None], [inside], MEAN, data)
     expected_data, expected_label = plain(image, label, top, left, mirror, np.array([104.008, 116.669, 122.675]), 13)
     np.testing.assert_allclose(data[0], expected_data, atol=1e-4)
     assert np.array_equal(data[0] == 0, expected_data == 0)  # padding exactly, and nothing else

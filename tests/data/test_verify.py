@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from attscale import datasets
 from attscale.data import verify
@@ -48,6 +49,49 @@ def test_every_fault_is_found_and_the_others_still_counted(spoil, mini):
     if before:
         inside = read_label(mini / "SegmentationClass/3.png")
         assert report.pixels.sum() == sum(before) - inside.size
+
+
+def turn(path, tag):
+    """Gives an image file that EXIF orientation; its pixels stay as they are stored."""
+    image, tags = Image.open(path), Image.Exif()
+    tags[0x0112] = tag
+    image.save(path, exif=tags)
+
+
+@pytest.mark.parametrize("tag", range(2, 9))
+def test_a_turned_image_is_a_fault_where_all_are_to_be_upright(tag, mini):
+    """Its label map has the size of what is stored: nothing else would tell."""
+    turn(mini / "JPEGImages/3.jpg", tag)
+    turn(mini / "JPEGImages/4.jpg", 1)
+    pairs = read_list(mini, "list/train.txt")
+    assert verify.check(pairs, 5).faults == {}
+    (fault,) = verify.check(pairs, 5, upright=True).faults.values()
+    assert fault.startswith(f"{mini}/JPEGImages/3.jpg: has the EXIF orientation {tag}; save it upright")
+
+
+@pytest.mark.parametrize(
+    ("tag", "size", "named"),
+    [(6, (60, 40), True), (8, (60, 40), True), (1, (60, 40), False), (6, (60, 41), False), (3, (40, 61), False)],
+)
+def test_exif_is_named_where_it_may_be_why_sizes_differ(tag, size, named, mini):
+    """The image is stored as 60x40 pixels; a label map of (height, width) = (60, 40) was drawn on it upright."""
+    turn(mini / "JPEGImages/0.jpg", tag)
+    write_label(mini / "SegmentationClass/0.png", np.zeros(size, np.uint8))
+    (fault,) = verify.check(read_list(mini, "list/train.txt"), 5).faults.values()
+    said = f"0.jpg is 60x40 pixels, its label {mini}/SegmentationClass/0.png {size[1]}x{size[0]}"
+    if named:
+        said += f": the image has the EXIF orientation {tag}, and they are not turned alike"
+    assert fault.endswith(said)
+
+
+def test_training_demands_upright_photographs_of_ones_own_alone(mini):
+    """The papers' sets have turned images, whose label maps fit what is stored."""
+    turn(mini / "JPEGImages/3.jpg", 3)
+    verify.ensure(datasets.find("shapes"), mini.parent, "list/train.txt")
+    own = mini.rename(mini.with_name("own"))
+    (own / datasets.FILE).write_text('classes = ["a", "b", "c", "d", "e"]\n')
+    with pytest.raises(DataError, match=r"1 of 6 pairs are faulty; the first: .*3\.jpg: has the EXIF orientation 3"):
+        verify.ensure(datasets.find("own", own.parent), own.parent, "list/train.txt")
 
 
 def test_a_process_that_is_killed_is_one_line_with_the_place(mini):
@@ -109,21 +153,21 @@ def test_what_passed_is_read_again_only_if_it_changed(mini, monkeypatch):
     check = verify.check
     monkeypatch.setattr(verify, "check", lambda *arguments: calls.append(1) or check(*arguments))
     root = mini.parent
-    verify.ensure(shapes, root, "train")
-    verify.ensure(shapes, root, "train")
+    verify.ensure(shapes, root, "list/train.txt")
+    verify.ensure(shapes, root, "list/train.txt")
     assert len(calls) == 1
-    verify.ensure(shapes, root, "val")
+    verify.ensure(shapes, root, "list/val.txt")
     assert len(calls) == 2
     write_label(mini / "SegmentationClass/3.png", np.full((50, 50), 1, np.uint8))
-    verify.ensure(shapes, root, "train")
+    verify.ensure(shapes, root, "list/train.txt")
     assert len(calls) == 3
     write_label(mini / "SegmentationClass/3.png", np.full((50, 50), 9, np.uint8))
     for _ in range(2):  # a failure is not remembered as a pass
         with pytest.raises(DataError, match=r"3\.png: 2500 pixels have the value 9"):
-            verify.ensure(shapes, root, "train")
+            verify.ensure(shapes, root, "list/train.txt")
     (mini / verify.STAMPS).write_text("broken")
     with pytest.raises(DataError, match="value 9"):
-        verify.ensure(shapes, root, "train")
+        verify.ensure(shapes, root, "list/train.txt")
 
 
 def test_no_pair_is_read_twice_and_every_list_of_the_folder_is_checked(mini):

@@ -17,20 +17,23 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from caffe.proto import caffe_pb2
+from google.protobuf import text_format
 from PIL import Image
 
 from attscale import datasets, experiments, options, prototxt
 from attscale.data import lists, loader, shapes, verify
 from attscale.data.images import check_label, read_image, read_label, voc_palette
 from attscale.errors import RunError, UserError, reading
+from attscale.files import write_text
 from attscale.inference import inventory, provenance, scores, sources, submission
 from attscale.machine import limits
 from attscale.ops.interp import SizeRule
 from attscale.prepare import archives, coco, ledger, listfiles, voc10_part, voc12
+from attscale.prototxt import Model, artefacts
 from attscale.results import compare, evaluations, ratios, report
 from attscale.sweep import watch
 from attscale.sweep.step import Job
-from attscale.training import journal, runs, snapshots
+from attscale.training import journal, models, runs, snapshots
 from attscale.weights import caffemodel, fetch, load, manifest, statedict
 from conftest import REAL, REPO
 from fuzz import mutations, opinions
@@ -285,7 +288,7 @@ class Caffemodels(Reader):
         text += layer.format("conv1", "data", "num_output: 10 kernel_size: 3")  # as MTCNN's first two
         text += layer.format("conv2", "conv1", "num_output: 16 kernel_size: 3")
         message = caffe_pb2.NetParameter()
-        prototxt.text_format.Parse(text, message)
+        text_format.Parse(text, message)
         return prototxt.load(message)
 
     def read(self, path):
@@ -378,7 +381,7 @@ class Prototxts(Reader):
 
     def bases(self, folder):
         row = experiments.find("shapes_largefov")
-        self.artefacts = {artefact.path.name: artefact for artefact in prototxt.artefacts(row, folder)}
+        self.artefacts = {artefact.path.name: artefact for artefact in artefacts.artefacts(row, folder)}
         for name, artefact in self.artefacts.items():
             yield Base(name, artefact.text.encode(), "text")
 
@@ -389,13 +392,28 @@ class Prototxts(Reader):
         return artefact
 
 
+class EditedNets(Reader):
+    """Folders of prototxts for `--net`: up to where Caffe is given the nets."""
+
+    def bases(self, folder):
+        for artefact in artefacts.artefacts(experiments.find("shapes_attention2_esupv"), folder):
+            write_text(artefact.path, artefact.text)
+            yield Base(str(artefact.path.relative_to(folder)), artefact.text.encode(), "text")
+
+    def read(self, path):
+        model = Model.read(path.parent).having(max_iter=2, batch_size=1)
+        model.train_net("data", seed=1)
+        model.deploy_net(65)
+        return model.name, model.scales, model.merge, model.start
+
+
 class Options(Reader):
     """JSON in `param_str` and in a sweep's jobs."""
 
     def bases(self, folder):
         run = runs.RunOptions.of(ROW, data="/data", weights="/w.caffemodel", seed=3, gpus=(0, 1), threads=2)
         chosen = {
-            "loader": prototxt.loader_options(ROW, seed=3, rank=1, ranks=2, first=7),
+            "loader": Model.of(ROW).loader(seed=3, rank=1, ranks=2, first=7),
             "run": run,
             "size": SizeRule(shrink_factor=4, zoom_factor=3, pad_beg=-1),
             "job": Job(step="predict", root="/runs", run=run, shard=1, shards=2, crf=True, processes=3),
@@ -441,12 +459,11 @@ class RunRecords(Reader):
 
     def read(self, path):
         found = runs.load(path.parent)
-        row = found.row
-        limits.check_batch(row)
-        message = prototxt.solver(row)
-        message.random_seed = found.seed
-        place = {"seed": found.seed, "rank": 0, "ranks": found.ranks, "first": row.solver.iter_size}
-        loader.buffer_size(prototxt.loader_options(row, found.data, **place))
+        model = models.of(found)
+        limits.check_batch(model)
+        model.solver.random_seed = found.seed
+        place = {"seed": found.seed, "rank": 0, "ranks": found.ranks, "first": model.iter_size}
+        loader.buffer_size(model.loader(found.data, **place))
         return found
 
     def changed(self, base, value, data, other):
@@ -547,8 +564,7 @@ class Predictions(Reader):
     def read(self, path):
         provenance.check_predictions(path.parent, ROW)
         with contextlib.suppress(UserError):  # whether it has seen val: there are no lists here to tell
-            dataset = datasets.find(ROW.dataset)
-            provenance.refuse_seen(ROW, dataset, path.parent, dataset.val, predictions=path.parent)
+            provenance.refuse_seen(ROW, path.parent, ROW.dataset.val, predictions=path.parent)
         done = inventory.Inventory(path.parent, provenance.PREDICTIONS, self.made_by)
         return [done.has(f"{number:06d}", inventory.digest(b"%d" % number), "x") for number in range(5)]
 
@@ -815,6 +831,7 @@ READERS = {
     "snapshots": Snapshots(),
     "score maps": Scores(),
     "prototxts": Prototxts(),
+    "edited nets": EditedNets(),
     "options": Options(),
     "run.json": RunRecords(),
     "log.jsonl": Logs(),

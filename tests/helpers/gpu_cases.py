@@ -53,7 +53,33 @@ _CONVOLUTIONS = [  # shape of the bottom, outputs, form
     ((1, 3, 321, 321), 128, "kernel_size: 3 pad: 1 stride: 8"),  # MSc's branches in training
     ((1, 64, 161, 161), 128, "kernel_size: 3 pad: 1 stride: 4"),
     ((2, 128, 81, 81), 128, "kernel_size: 3 pad: 1 stride: 2"),
+    ((1, 960, 97, 97), 256, "kernel_size: 3 pad: 12 dilation: 12"),  # att_dilated, on the stages of ResNet-34
 ]
+_RESNET = [  # without bias, BatchNorm and Scale behind it, at the sizes of crops of 385
+    ((2, 3, 385, 385), 64, "kernel_size: 7 pad: 3 stride: 2"),  # conv1
+    ((2, 64, 97, 97), 64, "kernel_size: 3 pad: 1"),
+    ((2, 64, 97, 97), 128, "kernel_size: 3 pad: 1 stride: 2"),  # layer2
+    ((2, 64, 97, 97), 128, "kernel_size: 1 stride: 2"),  # and its bottom's
+    ((2, 256, 49, 49), 256, "kernel_size: 3 pad: 2 dilation: 2"),  # layer3
+    ((2, 128, 49, 49), 256, "kernel_size: 1"),
+    ((2, 512, 49, 49), 512, "kernel_size: 3 pad: 4 dilation: 4"),  # layer4
+    ((2, 512, 25, 25), 512, "kernel_size: 3 pad: 4 dilation: 4"),  # at scale 1/2
+    ((2, 512, 6, 6), 512, "kernel_size: 1"),  # of the pyramid's bins
+    ((2, 2560, 49, 49), 512, "kernel_size: 3 pad: 1"),  # and what joins them
+]
+
+
+def normalised(shape, outputs, form, statistics=""):
+    text = FORCED + input_layer("data", shape) + conv("data", "top", outputs, f"{form} bias_term: false")
+    text += layer("BatchNorm", ["top"], ["top"], statistics)
+    return text + layer("Scale", ["top"], ["top"], "scale_param { bias_term: true }")
+
+
+#: By what statistics: those that the weights hold, in testing and, where they are frozen, in training.
+NORMS = {
+    "TEST": normalised(*_RESNET[1]),
+    "TRAIN": normalised(*_RESNET[1], "batch_norm_param { use_global_stats: true }"),
+}
 
 _POOLINGS = [
     ((1, 64, 321, 321), "pool: MAX kernel_size: 3 stride: 2 pad: 1"),
@@ -77,6 +103,9 @@ _MERGES = [  # kind, bottoms, shape, parameters
     ("Concat", 2, (2, 1024, 41, 41), ""),
     ("Concat", 3, (1, 1024, 65, 65), ""),
     ("Concat", 4, (2, 1024, 41, 41), ""),
+    ("Concat", 5, (2, 512, 49, 49), ""),  # the pyramid
+    ("Eltwise", 2, (2, 512, 49, 49), "eltwise_param { operation: SUM }"),  # a block of ResNet-34; a bias
+    ("Eltwise", 2, (2, 150, 97, 97), "eltwise_param { operation: PROD }"),  # recalibration
 ]
 
 _POINTWISE = [
@@ -85,6 +114,8 @@ _POINTWISE = [
     ("Power", (1, 3, 193, 193), "power_param { scale: 0.015625 }", "top"),
     ("Softmax", (2, 21, 41, 41), "", "top"),
     ("Softmax", (1, 3, 65, 65), "", "top"),
+    ("Sigmoid", (2, 150, 97, 97), "", "top"),
+    ("Split", (2, 150, 97, 97), "", "top"),
 ]
 
 
@@ -127,7 +158,15 @@ def _interp(channels, size, rule):
     return text + python("Interp", ["before"], ["resized"], rule) + conv("resized", "after", 5)
 
 
+def _pyramid(bins, channels, side):
+    """A bin size of the pyramid: pooled, and brought back to the size of what it was pooled from."""
+    text = FORCED + input_layer("data", (2, 8, side, side)) + conv("data", "before", channels)
+    text += python("AdaptivePool", ["before"], ["pooled"], f'{{"bins": {bins}}}') + conv("pooled", "between", channels)
+    return text + python("Interp", ["between", "before"], ["resized"]) + conv("resized", "after", 5)
+
+
 _SHRINKS = [  # size rule, size of the scores
+    ('{"shrink_factor": 4}', 81),
     ('{"shrink_factor": 8}', 41),
     ('{"shrink_factor": 32, "zoom_factor": 3}', 31),
     ('{"shrink_factor": 16}', 21),
@@ -151,6 +190,8 @@ def _named():
             f"Convolution {size(shape)} to {outputs}, {form}",
             FORCED + input_layer("data", shape) + conv("data", "top", outputs, form),
         )
+    for shape, outputs, form in _RESNET:
+        yield f"Convolution {size(shape)} to {outputs}, {form}, BatchNorm and Scale", normalised(shape, outputs, form)
     for shape, form in _POOLINGS:
         yield f"Pooling {size(shape)}, {form}", _one("Pooling", shape, f"pooling_param {{ {form} }}")
     for kind, count, shape, param in _MERGES:
@@ -164,14 +205,20 @@ def _named():
         yield f"ScaleAttention of {scales}, 65, weights", _attention(scales, 65, with_weights=True)
     for channels, side, rule in _INTERPS:
         yield f"Interp {channels}x{side}x{side} {rule}", _interp(channels, side, rule)
+    for bins in (1, 2, 3, 6):
+        for side in (49, 25):
+            yield f"AdaptivePool {bins} and back, 512x{side}x{side}", _pyramid(bins, 512, side)
     for rule, side in _SHRINKS:
         yield f"LabelShrink {rule}", _supervised(rule, side)
 
 
 #: What to call it -> a net's prototxt, whose inputs (and labels, by that name) are to be filled in.
 LAYERS = dict(_named())
-#: Compared in the TEST phase only: in training, the devices draw differently.
-DROPOUT = _one("Dropout", (2, 1024, 41, 41), "dropout_param { dropout_ratio: 0.5 }", top="data")
+#: By their ratios. Compared in the TEST phase only: in training, the devices draw differently.
+DROPOUTS = {
+    ratio: _one("Dropout", (2, 1024, 41, 41), f"dropout_param {{ dropout_ratio: {ratio} }}", top="data")
+    for ratio in (0.5, 0.1)
+}
 
 
 def fed_by_seg_data(options):

@@ -17,6 +17,10 @@ KINDS = [
     "coco_attention3_esupv",
     "voc10_part_attention4_esupv",
     "voc10_part_attention3_esupv_fc8",
+    "voc12_attention2_esupv_stages_dilated",
+    "voc12_refine2_esupv_bias",
+    "ade20k_resnet34",
+    "ade20k_resnet34_psp_refine2_esupv",
 ]
 #: Names of experiments, one of each kind; the others are for slow tests.
 EACH_KIND = [
@@ -52,7 +56,7 @@ def solver_on(folder, row, message, **changes):
 def narrow(row):
     """The row at 1/16 width from scratch, without dropout, on 97 pixels."""
     trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, dropout=0.0, fc6_dilation=2)
-    attention = dataclasses.replace(row.attention, filters=16, filler="msra")
+    attention = dataclasses.replace(row.attention, filters=16, stage_filters=12, filler="msra")
     return dataclasses.replace(
         row, trunk=trunk, attention=attention, pretraining=None, crop_size=97, test_size=97, split=None
     )

@@ -7,6 +7,7 @@ import numpy as np
 from attscale import experiments, prototxt
 from attscale.data import shapes
 from attscale.inference.predictor import Predictor
+from attscale.prototxt import Model
 from attscale.weights import caffemodel
 
 
@@ -15,7 +16,8 @@ def make_untrained(folder):
     caffe.set_random_seed(1)
     shapes.make(folder / "data/shapes", train=1, val=3, seed=0)
     prototxt_path = folder / "net.prototxt"
-    for name in ("shapes", "shapes_max3_esupv", "shapes_average3_esupv", "shapes_largefov"):
+    refining = ("shapes_refine2_esupv", "shapes_refine2_esupv_bias")
+    for name in ("shapes", "shapes_max3_esupv", "shapes_average3_esupv", "shapes_largefov", *refining):
         prototxt_path.write_text(str(prototxt.deploy_net(experiments.find(name))))
         caffe.Net(str(prototxt_path), caffe.TEST).save(str(folder / f"{name}.caffemodel"))
     return folder
@@ -23,7 +25,7 @@ def make_untrained(folder):
 
 def of(untrained, name):
     """The Predictor of one of these nets."""
-    return Predictor(experiments.find(name), caffemodel.read(untrained / f"{name}.caffemodel"))
+    return Predictor(Model.of(experiments.find(name)), caffemodel.read(untrained / f"{name}.caffemodel"))
 
 
 def picture(height, width, seed=0):

@@ -5,39 +5,19 @@ import dataclasses
 import numpy as np
 
 from attscale import experiments, prototxt
+from attscale.recipe import Attention
 from helpers.net_cases import narrow, with_inputs
 
 STAGES = ("pool2", "pool3", "pool4", "pool5", "fc7")
 SUFFIXES = ("", "_res05")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Attention(experiments.Attention):
-    """The fields that the refining model reads, till every row has them."""
-
-    stages: tuple[str, ...] = ()
-    stride: int = 4
-    dilations: tuple[int, ...] = ()
-    stage_filters: int = 512
-    recalibration: str | None = None
-
-    def __post_init__(self):
-        pass  # a base's check knows no `head`
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trunk(experiments.Trunk):
-    """The fields that choose ResNet-34, till every row has them."""
-
-    kind: str = "resnet34"
-    psp: bool = False
-    batch_norm: str = "train"
-
-
 def on_resnet(row, **changes):
     """The row on ResNet-34 at 1/16 width from scratch."""
-    trunk = Trunk(width=row.trunk.width, input_scale=row.trunk.input_scale, from_scratch=True, dropout=0.0, **changes)
-    return dataclasses.replace(row, trunk=trunk)
+    trunk = dataclasses.replace(row.trunk, kind="resnet34", **changes)
+    attention = dataclasses.replace(row.attention, features="head")
+    solver = dataclasses.replace(row.solver, batch_size=2)  # for pyramid pooling's statistics
+    return dataclasses.replace(row, trunk=trunk, attention=attention, solver=solver)
 
 
 def refining(base="shapes_attention2_esupv", **changes):

@@ -6,17 +6,17 @@ import caffe
 import numpy as np
 from caffe import layers as L
 
-from attscale import experiments, prototxt
+from attscale import prototxt, recipe
 from attscale.nets.blocks import Branch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trunk(experiments.Trunk):
+class Trunk(recipe.Trunk):
     """A ResNet-34 from fillers, without dropout."""
 
+    kind: str = "resnet34"
     from_scratch: bool = True
     dropout: float = 0.0
-    batch_norm: str = "train"
 
 
 def net_of(shape, add, phase=caffe.TRAIN):

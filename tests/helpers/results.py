@@ -6,18 +6,20 @@ import os
 import cv2
 import numpy as np
 
-from attscale import datasets, experiments
+from attscale import experiments
 
 CLASSES = ("background", "disc", "triangle", "square", "star")
 
 
 def evaluation(experiment="shapes_attention3_esupv", classes=CLASSES, **changes):
     """The values of an evaluation.json of the whole of val; a class's IOU falls with its number."""
-    dataset = datasets.find(experiments.find(experiment).dataset)
+    row = experiments.find(experiment)
+    dataset = row.dataset
     size = len(classes)
     matrix = np.full((size, size), 5) + np.diag(np.arange(100, 100 - size, -1))
     return {
         "experiment": experiment,
+        "scales": list(map(float, row.scales)),
         "split": dataset.val,
         "weights": "runs/x/final.caffemodel",
         "crf": False,

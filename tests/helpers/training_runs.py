@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 import threadpoolctl
 
-from attscale import experiments
+from attscale import datasets, experiments
+from attscale.prototxt import Model
 from attscale.training import journal, loop, runs
 from attscale.weights import caffemodel
 from conftest import REPO
@@ -112,10 +113,12 @@ def narrow(**changes):
     row = experiments.find("voc12_largefov")
     trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
     solver = dataclasses.replace(row.solver, **{"max_iter": 6, "batch_size": 2, "iter_size": 2, **changes})
-    return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=65, solver=solver)
+    return dataclasses.replace(
+        row, trunk=trunk, pretraining=None, dataset=datasets.find("shapes"), crop_size=65, solver=solver
+    )
 
 
 def train_row(row, folder, mini, **options):
     """Trains the row in this process, on one core, which is what suits narrow nets; returns the final weights' path."""
     with threadpoolctl.threadpool_limits(1):
-        return loop.train(row, folder, runs.RunOptions.of(row, data=str(mini.parent), **options))
+        return loop.train(Model.of(row), folder, runs.RunOptions.of(row, data=str(mini.parent), **options))

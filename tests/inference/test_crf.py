@@ -176,7 +176,7 @@ def test_a_split_on_all_cores_stopped_and_continued(scored, tool):
     assert (report["mean_iou"], report["crf"]) == (1, True)  # that it is the CRF's, the folder says
     for colour in ((60, 60, 60), (190, 190, 190)):  # of the images, give or take their noise
         assert pixels(scored / "p/crf/crf_examples.png", colour) > 5000
-    assert pixels(scored / "p/crf/crf_examples.png", plots.voc_palette()[1][::-1]) > 2 * 5000  # the truth, and after
+    assert pixels(scored / "p/crf/crf_examples.png", plots.palette()[1][::-1]) > 2 * 5000  # the truth, and after
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from attscale import experiments, prototxt
-from attscale.data.transforms import MEAN
+from attscale.datasets import MEAN
 from attscale.errors import UserError, WeightsError
 from attscale.inference.predictor import Predictor, averaged_scores
+from attscale.prototxt import Model
 from attscale.weights import caffemodel
 from conftest import input_layer
 from helpers.predictions import of, picture
@@ -39,7 +40,7 @@ def test_the_deploy_net_at_513_says_what_the_train_net_does(tmp_path):
     caffe.set_random_seed(3)
     train = caffe.Net(str(path), caffe.TRAIN)
     train.save(str(tmp_path / "w.caffemodel"))
-    deploy = Predictor(row, caffemodel.read(tmp_path / "w.caffemodel"))
+    deploy = Predictor(Model.of(row), caffemodel.read(tmp_path / "w.caffemodel"))
     image = picture(375, 500)
     padded = np.zeros((3, 513, 513), np.float32)
     padded[:, :375, :500] = image.transpose(2, 0, 1) - np.array(MEAN, np.float32)[:, None, None]
@@ -98,7 +99,7 @@ def test_the_images_before_change_nothing(predictor):
     predictor.forward(image)
     first = predictor.scores().copy()
     assert first.shape == (5, 201, 150)
-    assert set(predictor.branch_labels()) == set(predictor.row.scales)
+    assert set(predictor.branch_labels()) == set(predictor.model.scales)
     np.testing.assert_allclose(predictor.attention().sum(axis=0), 1, atol=1e-5)
     predictor.forward(np.zeros((300, 310, 3), np.uint8))
     assert predictor.scores().shape == (5, 300, 310)
@@ -154,6 +155,35 @@ def test_flip_and_scales_are_averages(predictor):
         np.testing.assert_allclose(averaged_scores(predictor, image, **options), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "changed"),
+    [("shapes_refine2_esupv", "product", np.multiply), ("shapes_refine2_esupv_bias", "bias", np.add)],
+)
+def test_recalibration_is_equation_3s(name, kind, changed, untrained):
+    """Every fourth pixel is a place of the merged map, where the scores are the weighted sum of what was changed."""
+    refining = of(untrained, name)
+    assert refining.parts.recalibration == kind
+    refining.forward(picture(90, 200), picture(100, 150, 1))
+    for number, shape in ((0, (90, 200)), (1, (100, 150))):
+        maps, weights = refining.recalibration(number), refining.attention(number)
+        assert maps.shape == (5, *shape)
+        assert np.ptp(maps) > 1e-3
+        assert (maps.min() >= 0 and maps.max() <= 1) == (kind == "product")
+        places = (slice(None), slice(0, shape[0], 4), slice(0, shape[1], 4))
+        expected = 0
+        for s, blob in enumerate(refining.parts.scores.values()):
+            own = refining.net.blobs[blob].data[number]
+            own = own[:, : -(-shape[0] // 4), : -(-shape[1] // 4)]
+            expected = expected + weights[places][s] * changed(own, maps[places])
+        np.testing.assert_allclose(refining.scores(number)[places], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_other_nets_have_no_recalibration(predictor):
+    predictor.forward(picture(40, 40))
+    assert predictor.recalibration() is None
+    assert predictor.parts.recalibration is None
+
+
 def test_which_scale_won_under_max_pooling(untrained):
     """Counted again from the three score maps, one pixel at a time."""
     net = of(untrained, "shapes_max3_esupv")
@@ -185,6 +215,6 @@ def test_an_activation_that_overflows_is_an_error(net, layer, factor, untrained)
     said = rf"^a\.jpg: the weights of .*{net}\.caffemodel give scores that are not finite: an activation overflowed$"
     with pytest.raises(WeightsError, match=said):
         predictor.forward(picture(20, 30), names=["a.jpg"])
-    shared = Predictor(predictor.row, share_with=predictor.net)
+    shared = Predictor(predictor.model, share_with=predictor.net)
     with pytest.raises(WeightsError, match=r"^a\.jpg, b\.jpg: the weights in training give scores"):
         shared.forward(picture(20, 30), picture(9, 9), names=["a.jpg", "b.jpg"])

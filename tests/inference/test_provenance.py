@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from attscale import datasets, experiments
+from attscale import experiments
 from attscale.errors import UserError
 from attscale.inference import provenance, scores
 from attscale.weights import caffemodel
@@ -57,7 +57,6 @@ def test_a_failed_start_leaves_the_folder_open(untrained, tool, tmp_path):
 
 def test_the_rows_list_decides_what_was_seen(tmp_path, monkeypatch):
     """A row trained on trainval_aug, alone or by the name in its weights; without its list nothing can be told."""
-    voc = datasets.find("voc12")
     root = tmp_path / "VOC2012"
     (root / "list").mkdir(parents=True)
     (root / "JPEGImages").mkdir()
@@ -73,10 +72,10 @@ def test_the_rows_list_decides_what_was_seen(tmp_path, monkeypatch):
     for name in (row.name, seen.name):
         caffemodel.write(tmp_path / name, [layer], name=name)
     ours, others = (caffemodel.read(tmp_path / one.name) for one in (row, seen))
-    provenance.refuse_seen(row, voc, tmp_path, "val", weights=ours)
+    provenance.refuse_seen(row, tmp_path, "val", weights=ours)
     with pytest.raises(UserError, match=r"has seen val cannot be told: .*trainval_aug\.txt"):
-        provenance.refuse_seen(seen, voc, tmp_path, "val", weights=ours)
+        provenance.refuse_seen(seen, tmp_path, "val", weights=ours)
     (root / "list/trainval_aug.txt").write_text(line("a") + line("b"))
     for named, weights in ((seen, ours), (row, others)):
-        with pytest.raises(UserError, match="trained on trainval_aug, which has 1 of the images of val"):
-            provenance.refuse_seen(named, voc, tmp_path, "val", weights=weights)
+        with pytest.raises(UserError, match=r"trained on list/trainval_aug\.txt, which has 1 of the images of val"):
+            provenance.refuse_seen(named, tmp_path, "val", weights=weights)

@@ -16,7 +16,7 @@ from helpers.predictions import clip, of, picture
 def test_the_rows_of_sheets(untrained, tmp_path, monkeypatch):
     """Image, ground truth where there is one, both nets' label maps, and the weights: each net's own of that image."""
     drawn = []
-    monkeypatch.setattr(plots, "sheet", lambda *given: drawn.append(given))
+    monkeypatch.setattr(plots, "sheet", lambda *given, recalibration: drawn.append(given))
     net, baseline = of(untrained, "shapes_max3_esupv"), of(untrained, "shapes_largefov")
     folder = untrained / "data/shapes"
     pairs = [(folder / f"JPEGImages/{i:06d}.jpg", folder / f"SegmentationClass/{i:06d}.png") for i in (1, 2)]
@@ -26,11 +26,11 @@ def test_the_rows_of_sheets(untrained, tmp_path, monkeypatch):
         tmp_path / "a.png",
         tmp_path / "a-2.png",
     ]
-    assert [(path.name, len(rows), scales) for path, rows, scales in drawn] == [
-        ("a.png", 2, net.row.scales),
-        ("a-2.png", 1, net.row.scales),
+    assert [(path.name, len(rows), scales) for path, rows, scales, _ in drawn] == [
+        ("a.png", 2, net.model.scales),
+        ("a-2.png", 1, net.model.scales),
     ]
-    for (image_path, label_path), row in zip(pairs, [row for _, rows, _ in drawn for row in rows], strict=True):
+    for (image_path, label_path), row in zip(pairs, [row for _, rows, *_ in drawn for row in rows], strict=True):
         image = read_image(image_path)
         net.forward(image)
         baseline.forward(image)
@@ -43,6 +43,37 @@ def test_the_rows_of_sheets(untrained, tmp_path, monkeypatch):
         assert np.array_equal(row.labels["prediction"], net.labels())
         assert not np.array_equal(baseline.labels(), net.labels())
         assert np.array_equal(row.weights, net.weight_maps())
+
+
+def test_the_recalibration_of_the_predicted_class(untrained, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "sheet", lambda path, rows, *given, recalibration: drawn.append((*rows, recalibration)))
+    net = of(untrained, "shapes_refine2_esupv")
+    cv2.imwrite(str(tmp_path / "a.png"), picture(20, 30))
+    list(visualize.sheets(net, None, [(tmp_path / "a.png", None)], tmp_path / "s.png", 1))
+    list(visualize.sheets(of(untrained, "shapes"), None, [(tmp_path / "a.png", None)], tmp_path / "s.png", 1))
+    (row, kind), (other, none) = drawn
+    maps, labels = net.recalibration(), net.labels()
+    assert kind == "product"
+    assert all(row.recalibrated[y, x] == maps[labels[y, x], y, x] for y in range(20) for x in range(30))
+    assert (other.recalibrated, none) == (None, None)
+
+
+@pytest.mark.parametrize("weights", [None, np.zeros((2, 9, 9))])
+@pytest.mark.parametrize(
+    ("kind", "values", "ends"),
+    [
+        ("product", (0.0, 1.0), ((68, 1, 84), (253, 231, 37))),  # viridis from 0 to 1
+        # ColorBrewer's RdBu from -2 to 2: a quarter of the way, between its third and fourth colour, and at the end
+        ("bias", (-1.0, 2.0), ((229, 130, 104), (5, 48, 97))),
+    ],
+)
+def test_a_column_for_recalibration(kind, values, ends, weights, tmp_path):
+    grey = np.full((9, 9, 3), 128, np.uint8)
+    rows = [plots.SheetRow(grey, {"prediction": None}, weights, np.full((9, 9), value)) for value in values]
+    plots.sheet(tmp_path / "s.png", rows, (1, 0.5), recalibration=kind)
+    for colour in ends:
+        assert pixels(tmp_path / "s.png", colour[::-1]) > 10000
 
 
 def test_sheets_by_the_command(untrained, tool, tmp_path):
@@ -59,7 +90,7 @@ def test_sheets_by_the_command(untrained, tool, tmp_path):
     truth = read_label(untrained / "data/shapes/SegmentationClass/000002.png")
     for value in np.setdiff1d(np.unique(truth), 255):
         for sheet in ("attention.png", "named.png"):
-            assert pixels(tmp_path / sheet, plots.voc_palette()[value][::-1]) > 300
+            assert pixels(tmp_path / sheet, plots.palette()[value][::-1]) > 300
     assert pixels(tmp_path / "named.png", (200, 30, 90)) > 5000
     done = tool("visualize", "shapes_max3_esupv", *given, "--video", "v.mp4")
     one_line_error(done, "--out attention.png: a video needs a name that ends in .mp4 or .avi")

@@ -6,6 +6,7 @@ tries the test itself: the CPU against the CPU with weights changed in their las
 
 import contextlib
 import dataclasses
+import functools
 import re
 
 import caffe
@@ -19,9 +20,8 @@ from attscale.data.images import read_image, read_label
 from attscale.data.loader import LoaderOptions
 from attscale.machine import device
 from attscale.machine.build import built_with
-from attscale.nets import geometry
 from conftest import REPO
-from helpers.gpu_cases import DROPOUT, LAYERS, fed_by_seg_data
+from helpers.gpu_cases import DROPOUTS, LAYERS, NORMS, fed_by_seg_data
 from helpers.net_cases import solver_on, with_inputs
 
 TOLERANCE = 1e-3  # of the largest value
@@ -30,6 +30,8 @@ TOLERANCE = 1e-3  # of the largest value
 #: move LargeFOV's gradients by up to 1.4e-3 on a photograph and 5e-3 on noise, its values by far less than TOLERANCE.
 #: Layers by themselves have the same inputs on both devices, and TOLERANCE holds for their gradients.
 GRADIENT_TOLERANCE = 1e-2
+#: By the statistics of the batch a change goes further: the same moves the gradients of ResNet-34's conv1 by 1.5e-2.
+BATCH_NORM_TOLERANCE = 5e-2
 
 
 @pytest.fixture(params=[pytest.param("gpu", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.slow)])
@@ -60,10 +62,10 @@ def close(found, expected, name):
     assert worst <= TOLERANCE, f"{name}: {worst:.2e} of the largest value apart"
 
 
-def close_in_norm(found, expected, name):
-    """A whole net's gradients: to GRADIENT_TOLERANCE of their norm."""
+def close_in_norm(found, expected, name, tolerance=GRADIENT_TOLERANCE):
+    """A whole net's gradients: to a share of their norm."""
     apart = np.linalg.norm(found - expected) / (np.linalg.norm(expected) + 1e-12)
-    assert apart <= GRADIENT_TOLERANCE, f"{name}: {apart:.2e} of the norm apart"
+    assert apart <= tolerance, f"{name}: {apart:.2e} of the norm apart"
 
 
 def nudge(net):
@@ -84,6 +86,17 @@ def fill(net):
         shape = net.blobs[name].data.shape
         values = rng.choice([*range(7), 255], shape) if name == "label" else rng.normal(size=shape)
         net.blobs[name].data[...] = values
+
+
+def fill_with_statistics(net):
+    """The same, and for every BatchNorm means and variances of its own."""
+    fill(net)
+    rng = np.random.default_rng(3)
+    for name, blobs in net.params.items():
+        if net.layer_dict[name].type == "BatchNorm":
+            blobs[0].data[...] = rng.normal(size=blobs[0].data.shape)
+            blobs[1].data[...] = rng.uniform(1, 3, blobs[1].data.shape)
+            blobs[2].data[...] = 1  # both are divided by it
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +181,7 @@ def forms(texts):
 
 def test_every_layer_of_the_nets_is_compared():
     """Needs no GPU: a layer that a net has in a form of its own is in the list of those that are compared."""
-    listed = {key for key, _ in forms([*LAYERS.values(), DROPOUT, fed_by_seg_data(seg_data("data"))])}
+    listed = {key for key, _ in forms([*LAYERS.values(), *DROPOUTS.values(), fed_by_seg_data(seg_data("data"))])}
     paths = [path for kind in ("train", "deploy") for path in sorted(REPO.glob(f"prototxt/*/*/{kind}.prototxt"))]
     assert len(paths) > 100
     missing = {}
@@ -197,20 +210,27 @@ def test_layers(name, other, tmp_path):
     compare(LAYERS[name], other, tmp_path)
 
 
-def test_dropout_when_testing(other, tmp_path):
-    compare(DROPOUT, other, tmp_path, phase=caffe.TEST)
+@pytest.mark.parametrize("phase", NORMS)
+def test_batch_norm_by_the_statistics_of_the_weights(phase, other, tmp_path):
+    compare(NORMS[phase], other, tmp_path, phase=getattr(caffe, phase), feed=fill_with_statistics)
 
 
-def test_dropout_when_training(other, make_net):
-    """Half of the values are dropped, the rest doubled, and gradients go where values went."""
+@pytest.mark.parametrize("ratio", DROPOUTS)
+def test_dropout_when_testing(ratio, other, tmp_path):
+    compare(DROPOUTS[ratio], other, tmp_path, phase=caffe.TEST)
+
+
+@pytest.mark.parametrize("ratio", DROPOUTS)
+def test_dropout_when_training(ratio, other, make_net):
+    """That share of the values is dropped, the rest grows as much, and gradients go where values went."""
     with on(other):
-        net = make_net(DROPOUT.replace('top: "data" dropout_param', 'top: "dropped" dropout_param'))
+        net = make_net(DROPOUTS[ratio].replace('top: "data" dropout_param', 'top: "dropped" dropout_param'))
         net.blobs["data"].data[...] = 1
         net.forward()
         dropped = net.blobs["dropped"].data.copy()
         net.backward(dropped=np.ones_like(dropped))
-        assert set(np.unique(dropped)) == {0, 2}
-        assert abs((dropped == 0).mean() - 0.5) < 0.01  # of 3.4 million draws: 37 standard deviations
+        assert np.unique(dropped).tolist() == pytest.approx([0, 1 / (1 - ratio)])
+        assert abs((dropped == 0).mean() - ratio) < 0.01  # of 3.4 million draws: 37 standard deviations
         assert np.array_equal(net.blobs["data"].diff, dropped)
 
 
@@ -242,24 +262,31 @@ NETS = [
     "voc12_average3_esupv",
     "voc12_attention3_esupv",
     "voc10_part_attention4_esupv",
+    "voc12_refine2_esupv",
+    "ade20k_resnet34_refine2_esupv",
 ]
+#: In testing alone: of two images, a bin 1x1 has two values a channel, and BatchNorm makes plus and minus one of the
+#: least difference, which is another's on another device.
+WITH_PYRAMID = "ade20k_resnet34_psp_refine2_esupv"
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_training_nets_at_321(name, other, photograph, tmp_path):
-    """Forward and backward, with dropout at rest, whose draws differ between devices."""
-    text = text_format.MessageToString(with_inputs(prototxt.train_net(from_scratch(name)), 1, 321))
-    found = compare(text, other, tmp_path, phase=caffe.TEST, feed=photograph, same_gradients=close_in_norm)
+    """Forward and backward, without dropout, whose draws differ between devices; by the batch's own statistics."""
+    text = text_format.MessageToString(with_inputs(prototxt.train_net(from_scratch(name, dropout=0.0)), 1, 321))
+    tolerance = BATCH_NORM_TOLERANCE if "resnet34" in name else GRADIENT_TOLERANCE
+    same = functools.partial(close_in_norm, tolerance=tolerance)
+    found = compare(text, other, tmp_path, feed=photograph, same_gradients=same)
     losses = [float(values) for values in found.values() if not values.shape]
     assert all(0 < loss < 1000 for loss in losses)
     assert len(losses) == {"esupv": 1 + len(experiments.find(name).scales)}.get(name.rpartition("_")[2], 1)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, WITH_PYRAMID])
 def test_deploy_nets_at_513(name, other, tmp_path):
     text = text_format.MessageToString(prototxt.deploy_net(from_scratch(name)))
-    found = compare(text, other, tmp_path, phase=caffe.TEST, backward=False)
-    assert found[geometry.output_name(experiments.find(name))].shape[2:] == (513, 513)
+    found = compare(text, other, tmp_path, phase=caffe.TEST, backward=False, feed=fill_with_statistics)
+    assert found["fc_fusion" if "msc" in name else "fc8_interp"].shape[2:] == (513, 513)
 
 
 def test_one_solver_step(other, photograph, tmp_path):

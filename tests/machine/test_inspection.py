@@ -6,6 +6,7 @@ import pytest
 
 from attscale import experiments
 from attscale.machine import inspection
+from attscale.prototxt import Model
 from conftest import one_line_error
 
 # layer, outputs, inputs, kernel, side at 321 (pooling by 2 rounds up: 321, 161, 81, 41)
@@ -30,7 +31,7 @@ def by_name(layers):
 
 
 def test_largefov_at_321():
-    layers = by_name(inspection.inspect(experiments.find("voc12_largefov")))
+    layers = by_name(inspection.inspect(Model.of(experiments.find("voc12_largefov"))))
     for name, outputs, inputs, kernel, side in CONVOLUTIONS:
         cost = layers[name].cost
         assert layers[name].shapes == ((1, outputs, side, side),)
@@ -46,7 +47,7 @@ def test_largefov_at_321():
 
 
 def test_the_attention_net_shares_its_trunk():
-    layers = inspection.inspect(experiments.find("voc"), 65)
+    layers = inspection.inspect(Model.of(experiments.find("voc")), 65)
     named, totals = by_name(layers), inspection.totals(layers)
     assert list(totals) == ["1", "0.75", "0.5", "merge"]
     assert totals["1"].parameters == 20_505_429
@@ -62,10 +63,35 @@ def test_the_attention_net_shares_its_trunk():
 
 
 def test_max_and_msc():
-    named = by_name(inspection.inspect(experiments.find("voc12_max2"), 33))
+    named = by_name(inspection.inspect(Model.of(experiments.find("voc12_max2")), 33))
     assert named["fc8_fusion"].cost.multiply_adds == 2 * 21 * 5**2
-    named = by_name(inspection.inspect(experiments.find("voc12_msc_largefov"), 33))
+    named = by_name(inspection.inspect(Model.of(experiments.find("voc12_msc_largefov")), 33))
     assert named["data_conv"].cost.multiply_adds == 128 * 3 * 9 * 33**2  # stride 1 in the test net
+
+
+def test_resnet34_with_pyramid_pooling():
+    """By hand at 65: conv1 is 33 a side, layer1 17, layer2 to layer4 9; of 33 at scale 1/2, 17, 9 and 5."""
+    layers = inspection.inspect(Model.of(experiments.find("ade20k_resnet34_psp_refine2_esupv")), 65)
+    named, totals = by_name(layers), inspection.totals(layers)
+    expected = {"conv1": (64, 3, 7, 33, 17), "layer1_0_conv1": (64, 64, 3, 17, 9), "layer2_0_conv1": (128, 64, 3, 9, 5)}
+    expected |= {"layer2_0_downsample": (128, 64, 1, 9, 5), "layer4_2_conv2": (512, 512, 3, 9, 5)}
+    expected |= {"psp3_conv": (512, 512, 1, 3, 3), "psp_conv": (512, 5 * 512, 3, 9, 5)}
+    for name, (outputs, inputs, kernel, *sides) in expected.items():
+        assert named[name].cost.parameters == outputs * inputs * kernel**2
+        for suffix, side in zip(("", "_res05"), sides, strict=True):
+            assert named[name + suffix].cost.multiply_adds == outputs * inputs * kernel**2 * side**2
+    for name in ("bn1", "psp6_bn_res05"):
+        assert named[name].cost == inspection.Cost()  # statistics do not learn
+    assert named["psp_bn_scale"].cost.parameters == 2 * 512
+    assert {named[f"psp1_interp{suffix}"].group for suffix in ("", "_res05")} == {"1", "0.5"}
+    # torchvision's 21,797,672 less fc; four convolutions and one, with scale and bias; the classifier
+    pyramid = 4 * 512 * 512 + 512 * 5 * 512 * 9 + 5 * 2 * 512
+    assert totals["1"].parameters == 21_797_672 - 513_000 + pyramid + 150 * 513
+    assert totals["0.5"].parameters == 0
+    # two dilated convolutions on layer1 to layer4, and the two branches
+    hyper = 64 + 128 + 256 + 512
+    branches = 2 * (2 * 256 * 9 * 512 + 512) + 2 * 513 + 150 * 513
+    assert totals["merge"].parameters == 2 * (hyper * 9 * 256 + 256) + branches
 
 
 def test_the_command(tool):
@@ -101,5 +127,5 @@ def test_caffes_own_picture(tool, tmp_path, monkeypatch):
         (tmp_path / "net.png").unlink()
     monkeypatch.setenv("PATH", str(tmp_path))  # no `dot` there
     with pytest.raises(inspection.UserError, match="`dot` is not installed: apt-get install graphviz"):
-        inspection.draw(experiments.find("shapes_largefov"), tmp_path / "net.png")
+        inspection.draw(Model.of(experiments.find("shapes_largefov")), tmp_path / "net.png")
     assert not (tmp_path / "net.png").exists()

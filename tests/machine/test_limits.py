@@ -1,6 +1,5 @@
-"""The formula for the largest piece against the shapes that Caffe comes to."""
+"""The largest piece, judged by a small net, against the shapes that Caffe comes to."""
 
-import dataclasses
 import math
 
 import caffe
@@ -9,6 +8,7 @@ import pytest
 from attscale import experiments, prototxt
 from attscale.errors import ExperimentError
 from attscale.machine import limits
+from attscale.prototxt import Model
 from helpers.net_cases import EACH_KIND, KINDS, narrow, with_inputs
 
 
@@ -29,14 +29,15 @@ def largest_in_caffe(net, message):
 def check(row, side):
     message = prototxt.deploy_net(row, side)
     net = prototxt.load(message)
+    small = limits.small(Model.of(row))
     for n, height, width in ((1, side, side), (1, side + 32, side), (2, side, side + 64), (12, side, side)):
         net.blobs["data"].reshape(n, 3, height, width)
         net.reshape()
-        assert limits.largest(row, n, height, width) == largest_in_caffe(net, message)
+        assert limits.largest(small, n, height, width) == largest_in_caffe(net, message)
     for n in (1, 12):
         message = with_inputs(prototxt.train_net(row), n, side)
         net = prototxt.load(message, caffe.TRAIN)
-        assert limits.largest(row, n, side, side, training=True) == largest_in_caffe(net, message)
+        assert limits.largest(limits.small_training(Model.of(row)), n, side, side) == largest_in_caffe(net, message)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -60,15 +61,15 @@ def test_nets_at_full_width(name):
     ],
 )
 def test_the_largest_batch(name, batch, said):
-    row = experiments.find(name)
-    limits.check_batch(dataclasses.replace(row, solver=dataclasses.replace(row.solver, batch_size=batch - 1)))
+    model = Model.of(experiments.find(name))
+    limits.check_batch(model.having(batch_size=batch - 1))
     with pytest.raises(ExperimentError, match=f"--batch-size {batch}: {said}"):
-        limits.check_batch(dataclasses.replace(row, solver=dataclasses.replace(row.solver, batch_size=batch)))
+        limits.check_batch(model.having(batch_size=batch))
 
 
-@pytest.mark.parametrize("name", experiments.EXPERIMENTS)
+@pytest.mark.parametrize("name", EACH_KIND)
 def test_the_batches_of_all_experiments_fit(name):
-    limits.check_batch(experiments.find(name))
+    limits.check_batch(Model.of(experiments.find(name)))
 
 
 # By hand: 64 channels x 9 for every pixel of 321x321, or a 1/8 of them; for attention over four scales 4 x 1024 x 9 at
@@ -82,8 +83,10 @@ def test_the_batches_of_all_experiments_fit(name):
     ],
 )
 def test_the_largest_piece_by_hand(name, layer, values):
-    assert limits.largest(experiments.find(name), 1, 321, 321) == (layer, values)
+    assert limits.largest(limits.small(Model.of(experiments.find(name))), 1, 321, 321) == (layer, values)
 
 
 def test_the_largest_side():
-    assert limits.largest_side(experiments.find("voc")) == 1921  # 576 x 1921^2 = 2.13e9 values, x 1953^2 = 2.20e9
+    assert (
+        limits.largest_side(limits.small(Model.of(experiments.find("voc")))) == 1921
+    )  # 576 x 1921^2 = 2.13e9 values, x 1953^2 = 2.20e9

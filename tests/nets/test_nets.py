@@ -6,7 +6,6 @@ import pytest
 from caffe import layers as L
 
 from attscale import experiments, prototxt
-from attscale.nets import geometry
 from attscale.nets.blocks import Branch
 from helpers.net_cases import EACH_KIND, layers, with_inputs
 
@@ -97,6 +96,7 @@ def test_every_net_loads_at_full_width_and_size(name):
         193: {"": 25, "_res075": 19, "_res05": 13},
         257: {"": 33, "_res075": 25, "_res05": 17},
         321: {"": 41, "_res075": 31, "_res05": 21, "_res025": 11},
+        385: {"": 49, "_res075": 37, "_res05": 25},
         513: {"": 65, "_res075": 49, "_res05": 33, "_res025": 17},
         641: {"": 81, "_res075": 61, "_res05": 41},
     }
@@ -107,8 +107,8 @@ def test_every_net_loads_at_full_width_and_size(name):
         net = prototxt.load(message, phase)
         for scale in row.scales:
             suffix = "" if scale == 1 else "_res" + {0.75: "075", 0.5: "05", 0.25: "025"}[float(scale)]
-            assert net.blobs[f"fc8_{row.dataset}{suffix}"].data.shape[2] == expected[size][suffix]
-    assert net.blobs[geometry.output_name(row)].data.shape[2] == row.test_size
+            assert net.blobs[f"fc8_{row.dataset.name}{suffix}"].data.shape[2] == expected[size][suffix]
+    assert net.blobs["fc_fusion" if row.msc else "fc8_interp"].data.shape[2] == row.test_size
 
 
 def test_a_taken_layer_name_is_refused():

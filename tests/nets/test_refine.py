@@ -180,7 +180,7 @@ def test_other_resolutions_and_scales(stride, side):
 def test_on_resnet34(psp, stages):
     """Table 3's nets: the classifier and, without stages, the attention model read what the decoder gives."""
     simple = {} if stages else {"dilations": (), "recalibration": None}
-    row = on_resnet(refining(stages=stages, features="head", **simple), psp=psp)
+    row = on_resnet(refining(stages=stages, **simple), psp=psp)
     message = train_net(row)
     tops = layers(message)
     for suffix in SUFFIXES:

@@ -8,6 +8,7 @@ import pytest
 from caffe import layers as L
 
 from attscale import prototxt
+from attscale.prototxt.model import needs_weights
 from attscale.nets import psp, resnet34
 from attscale.nets.blocks import Branch
 from attscale.nets.geometry import STRIDES
@@ -134,7 +135,7 @@ def test_statistics_are_the_batchs_or_frozen(statistics, globally):
 def test_what_needs_weights(scratch, convolutions):
     """A start from weights leaves no convolution of the trunk to a filler, and every one of the head."""
     message = message_of((1, 3, 33, 33), with_pyramid(from_scratch=scratch))
-    needy = prototxt.needs_weights(message)
+    needy = needs_weights(message)
     assert len(needy) == convolutions
     assert not any(name.startswith("psp") for name in needy)
 

@@ -116,11 +116,6 @@ def test_records_of_another_form_are_refused(text, tmp_path):
         Ledger(tmp_path)
 
 
-def test_of_a_set_without_a_net_it_is_said(tool):
-    done = tool("prepare_data", "ade20k")
-    assert "ade20k: there is no net for it yet" in done.stdout
-
-
 def test_a_run_that_is_killed_has_noted_its_files_by_then(tmp_path, monkeypatch):
     monkeypatch.setattr(ledger, "INTERVAL", 0)
     archive, path = tmp_path / "a.tar", tmp_path / "a"

@@ -2,11 +2,13 @@
 
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from attscale import datasets
 from attscale.data.images import read_label, voc_palette
 from attscale.data.lists import read_list
 from attscale.errors import DataError
@@ -146,13 +148,15 @@ def test_counts_of_the_paper_are_demanded(voc, tool):
 
 def test_instance_maps_lie_where_evaluation_by_size_looks_for_them(voc):
     made = {file.name: file for file in voc12.prepare(Ledger(voc / "root"), voc)}
-    tally = evaluate.evaluate(Everywhere(), made["val"].pairs(voc / "root"), 21, by_size=True)
+    tally = evaluate.evaluate(Everywhere(), made["val"].pairs(voc / "root"), by_size=True)
     ((size, weights),) = tally.objects
     assert (size, weights.tolist()) == (np.sqrt(H * W), [0.75, 0.25])
 
 
 class Everywhere:
     """A predictor that sees nothing, with the same weights of two scales everywhere."""
+
+    model = SimpleNamespace(dataset=datasets.find("voc12"))
 
     def forward(self, image, names):
         self.shape = image.shape[:2]
@@ -162,6 +166,9 @@ class Everywhere:
 
     def attention(self):
         return np.full((2, *self.shape), [[[0.75]], [[0.25]]])
+
+    def recalibration(self):
+        return None
 
 
 @pytest.mark.parametrize(

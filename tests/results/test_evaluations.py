@@ -1,5 +1,6 @@
 """evaluation.json: what is written is read, files of before as well, and broken ones are refused by file and key."""
 
+import dataclasses
 import json
 from fractions import Fraction
 
@@ -28,6 +29,14 @@ def tally():
 
 
 @pytest.fixture
+def recalibrated(tally):
+    """The same, of a net that recalibrates; squares never occur, and of nothing but stars there would be no others."""
+    means = np.array([[0.875, 0.25], [0.75, 0.125], [0.5, 0.5], [np.nan, 0.0625], [1.0, np.nan]])
+    tally = dataclasses.replace(tally, recalibration=means, objects=(), branches={})
+    return Evaluation.of(experiments.find("shapes_refine2_esupv"), dataclasses.replace(tally, weights=None))
+
+
+@pytest.fixture
 def made(tally):
     return Evaluation.of(experiments.find("shapes"), tally, split="val", weights="w.caffemodel", although_seen=True)
 
@@ -37,9 +46,9 @@ def test_what_is_written_is_read(made, tmp_path):
     assert evaluations.find([tmp_path, tmp_path / "e"]) == [(tmp_path / "e", made)]
     values = json.loads((tmp_path / "e/evaluation.json").read_text())
     assert list(values) == [
-        *("experiment", "split", "weights", "predictions", "crf", "although_seen", "images", "mean_iou"),
+        *("experiment", "scales", "split", "weights", "predictions", "crf", "although_seen", "images", "mean_iou"),
         *("pixel_accuracy", "mean_accuracy", "iou", "matrix", "mean_iou_of_all_background", "mean_iou_of_branches"),
-        *("attention_by_size", "attention"),
+        *("attention_by_size", "attention", "recalibration"),
     ]
     assert values["although_seen"] is True
     assert values["iou"] == {"background": 0.6, "disc": 0.5, "triangle": 0.0, "square": None, "star": 1.0}
@@ -84,6 +93,29 @@ def test_what_a_terminal_shows(made):
     ]
 
 
+def test_recalibration_stands_beside_the_classes(recalibrated, tmp_path):
+    recalibrated.write(tmp_path)
+    assert evaluations.read(tmp_path / "evaluation.json") == recalibrated
+    assert recalibrated.recalibration["disc"] == (0.75, 0.125)
+    assert recalibrated.recalibration["square"] == (None, 0.0625)
+    assert recalibrated.text.splitlines()[:6] == [
+        "class                IOU, %   recalibration on its pixels, elsewhere",
+        "background            60.00    0.875   0.250",
+        "disc                  50.00    0.750   0.125",
+        "triangle               0.00    0.500   0.500",
+        "square                    -        -   0.062",
+        "star                 100.00    1.000       -",
+    ]
+    table = (tmp_path / "evaluation.md").read_text()
+    for line in (
+        "| class | IOU, % | recalibration on its pixels | elsewhere |",
+        "|---|---|---|---|",
+        "| disc | 50.00 | 0.750 | 0.125 |",
+        "| square | - | - | 0.062 |",
+    ):
+        assert f"\n{line}\n" in table
+
+
 def test_pictures(made, tmp_path):
     made.draw(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attention_by_size.png", "confusion.png"]
@@ -106,7 +138,7 @@ def test_files_of_earlier_versions(tmp_path):
     assert read.iou == short["iou"]
     assert (read.split, read.weights, read.pixel_accuracy, read.matrix, read.attention) == (None,) * 5
     assert "attention, mean" not in read.text
-    assert not any((read.crf, read.although_seen, read.attention_by_size))
+    assert not any((read.crf, read.although_seen, read.attention_by_size, read.recalibration))
 
 
 @pytest.mark.parametrize(
@@ -117,13 +149,14 @@ def test_files_of_earlier_versions(tmp_path):
         ({"mean_iou": None}, "mean_iou is None, expected float"),
         ({"iou": {"disc": 50.0}}, "disc is 50.0, expected a share"),
         ({"iou": {"disc": "high"}}, "iou.disc is 'high', expected float"),
-        ({"experiment": "voc13"}, "no experiment 'voc13': did you mean voc12"),
         ({"images": 1.5}, "images is 1.5, expected int"),
         ({"crf": "yes"}, "crf is 'yes', expected bool"),
         ({"matrix": [[1, 2], [3, 4]]}, "matrix is not square with 5 rows"),
         ({"matrix": [[1]] * 5}, "matrix is not square with 5 rows"),
         ({"attention_by_size": [[4, 8, 1, [0.5, 0.5]]]}, "attention_by_size has a line without 3 weights"),
         ({"attention": [0.5, 0.5]}, "attention has 2 weights, expected 3"),
+        ({"recalibration": {"disc": [0.5, 0.5]}}, "recalibration is not of the classes of iou"),
+        ({"recalibration": {"disc": [0.5]}}, "recalibration.disc is [0.5], expected "),
         ({"mean_IOU": 0.5}, "unknown key 'mean_IOU'"),
     ],
 )

@@ -14,9 +14,11 @@ from attscale.results import ratios, report
 from attscale.results.ratios import Ratio
 from attscale.results.report import curves
 from conftest import one_line_error
-from helpers.results import evaluation, log, write_run
+from helpers.results import CLASSES, evaluation, log, write_run
 
-SECTIONS = ["summary", "losses", "classes", "confusion", "sizes", "sheets", "crf", "speeds", "paper"]
+SECTIONS = [
+    *("summary", "losses", "classes", "confusion", "sizes", "recalibration", "sheets", "crf", "speeds", "paper")
+]
 ODD = "<script>alert(1)</script>&\"'"
 
 
@@ -25,7 +27,10 @@ def full(tmp_path):
     """A folder of runs: one with everything, a large one with an odd name, one that was never scored."""
     runs = tmp_path / "runs"
     sizes = [[4, 8, 37, [0.98, 0.015, 0.005]], [64, 128, 5, [0.4, 0.55, 0.05]]]
-    values = evaluation(attention_by_size=sizes, images=1449, weights=f"runs/{ODD}/final.caffemodel")
+    means = [[0.875, 0.25], [0.5, 0.5], [0.25, None], [None, 0.125], [0.75, 0.0625]]
+    factors = dict(zip(CLASSES, means, strict=True))
+    weights = f"runs/{ODD}/final.caffemodel"
+    values = evaluation(attention_by_size=sizes, images=1449, weights=weights, recalibration=factors)
     whole = write_run(runs / "whole", values, log(), 7, ["attention.png", "sheet_0.png", "crf_1.png"])
     write_run(whole / "crf", evaluation(crf=True, mean_iou=0.7008))
     classes = ["background", "person", *(f"class {i} {ODD}" for i in range(79))]
@@ -89,6 +94,12 @@ def test_every_section_is_there_and_says_what_was_measured(full):
     assert "background 97.00" in sections["classes"]
     assert "background 84 4 4 4 4 disc" in sections["confusion"]  # 105 and four times 5, of 125
     assert "4 to 8 37 0.98 0.01 0.01" in sections["sizes"]  # 0.015 is a little less in binary, 0.005 a little more
+    # the largest difference first, and last what has none
+    assert (
+        "own others star 0.750 0.062 background 0.875 0.250 disc 0.500 0.500 triangle 0.250 - "
+        "square - 0.125 What the scores" in sections["recalibration"]
+    )
+    assert "Not measured: only attention to refine has it" in sections["recalibration"]  # of the other runs
     assert "sheet_0.png" in sections["sheets"]
     assert "mean IOU 69.08 70.08 +1.00" in sections["crf"]
     assert "CRF: not run." in sections["crf"]  # of the other runs
@@ -98,6 +109,22 @@ def test_every_section_is_there_and_says_what_was_measured(full):
     assert "w/ E-Supv 69.08 - not run - -" in sections["paper"]
     assert "w/ E-Supv 72.72 - 87.91" not in sections["paper"]
     assert sections["paper"].count("measured") - 1 == 10  # the legend has the word, too
+
+
+def bars(folder):
+    """The widths of the bars of a page's classes: two for each, the first on its pixels."""
+    page = parsed(folder)
+    begin = next(i for i, (_, attributes) in enumerate(page.tags) if attributes.get("id") == "recalibration")
+    styles = [a["style"] for name, a in page.tags[begin:] if name == "span" and a.get("class") in ("s0", "s1")]
+    return [float(style.removeprefix("width:").removesuffix("%")) for style in styles]
+
+
+def test_factors_are_drawn_and_a_bias_is_written(full, tmp_path):
+    assert bars(full / "whole") == [75, 6.25, 87.5, 25, 50, 50, 25, 0, 0, 12.5]
+    means = {name: [0.5, -0.25] for name in CLASSES}
+    bias = write_run(tmp_path / "bias", evaluation("shapes_refine2_esupv_bias", recalibration=means))
+    assert bars(bias) == []
+    assert "disc 0.500 -0.250" in squeezed(parsed(bias).sections["recalibration"])
 
 
 def test_curves_of_all_heads(full):

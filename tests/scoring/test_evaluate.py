@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from attscale import datasets
 from attscale.data.images import write_index, write_label
 from attscale.errors import DataError
 from attscale.results import evaluations
@@ -21,7 +22,9 @@ from helpers.predictions import run
 class Left:
     """Stands for a predictor: class 1 in the left half, and 0 in the right; scale 1/2 says 0 everywhere."""
 
-    row = SimpleNamespace(scales=(Fraction(1), Fraction(1, 2)))
+    model = SimpleNamespace(
+        scales=(Fraction(1), Fraction(1, 2)), dataset=SimpleNamespace(classes=("a", "b"), values=None)
+    )
 
     def forward(self, image, names):
         self.left = np.arange(image.shape[1]) < image.shape[1] // 2
@@ -37,6 +40,17 @@ class Left:
         """Scale 1 weighs 1 in the left half, and 0.25 in the right."""
         first = np.broadcast_to(np.where(self.left, 1, 0.25), self.shape)
         return np.stack([first, 1 - first])
+
+    def recalibration(self):
+        return None
+
+
+class Refining(Left):
+    """One that multiplies the scores of class 0 by 0.5, and those of class 1 by their column's number, over 8."""
+
+    def recalibration(self):
+        columns = np.broadcast_to(np.arange(self.shape[1]) / 8, self.shape)
+        return np.stack([np.full(self.shape, 0.5), columns]).astype(np.float32)
 
 
 @pytest.fixture
@@ -54,7 +68,7 @@ def pairs(tmp_path):
 
 
 def test_one_pass_counts_the_net_its_branches_and_objects(pairs):
-    tally = evaluate.evaluate(Left(), pairs, 2, branches=True, by_size=True)
+    tally = evaluate.evaluate(Left(), pairs, branches=True, by_size=True)
     assert tally.images == 1
     assert tally.matrix.tolist() == [[0, 0], [12, 16]]
     assert {scale: matrix.tolist() for scale, matrix in tally.branches.items()} == {
@@ -64,12 +78,27 @@ def test_one_pass_counts_the_net_its_branches_and_objects(pairs):
     # the square roots of their areas; the second lies half on the left
     assert [(size, weights.tolist()) for size, weights in tally.objects] == [(2, [1, 0]), (4, [0.625, 0.375])]
     assert tally.weights.tolist() == [0.625, 0.375]
-    plain = evaluate.evaluate(Left(), pairs, 2)
+    plain = evaluate.evaluate(Left(), pairs)
     assert plain.weights.tolist() == [0.625, 0.375]
     assert (plain.branches, plain.objects) == ({}, ())
     (pairs[0][1].parents[1] / "SegmentationObject/a.png").unlink()
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: no such label map, which --by-size needs"):
-        evaluate.evaluate(Left(), pairs, 2, by_size=True)
+        evaluate.evaluate(Left(), pairs, by_size=True)
+
+
+def test_the_mean_recalibration_of_a_class_on_its_pixels_and_elsewhere(pairs):
+    """Of an image that is all 1 but for what is ignored, and one whose rows are 0, 0, 1, 1; by pixel, not by image."""
+    label = np.ones((2, 8), np.uint8)
+    label[:1] = 0
+    write_label(pairs[0][1].with_name("b.png"), label)
+    cv2.imwrite(str(pairs[0][0].with_name("b.png")), np.zeros((2, 8, 3), np.uint8))
+    both = [*pairs, (pairs[0][0].with_name("b.png"), pairs[0][1].with_name("b.png"))]
+    tally = evaluate.evaluate(Refining(), both)
+    # class 1 has four rows of columns 0 to 6 and one of 0 to 7, elsewhere one of 0 to 7
+    expected = [[0.5, 0.5], [(4 * 21 + 28) / 8 / 36, 28 / 8 / 8]]
+    np.testing.assert_allclose(tally.recalibration, expected)
+    np.testing.assert_allclose(evaluate.evaluate(Refining(), pairs).recalibration, [[np.nan, 0.5], [3 / 8, np.nan]])
+    assert evaluate.evaluate(Left(), pairs).recalibration is None
 
 
 def test_scores_of_a_runs_weights_go_into_its_folder(untrained, tool, tmp_path):
@@ -149,7 +178,7 @@ def test_predictions_that_are_refused(tmp_path, prediction, said):
     if prediction is not None:
         write_label(tmp_path / "pred/a.png", prediction)
     with pytest.raises(DataError, match=said):
-        evaluate.evaluate_files(evaluate.pair_up(tmp_path / "pred", tmp_path / "gt"), 5)
+        evaluate.evaluate_files(evaluate.pair_up(tmp_path / "pred", tmp_path / "gt"), datasets.find("shapes"))
 
 
 def test_a_folder_without_pngs(tmp_path):
@@ -177,7 +206,7 @@ def test_what_was_trained_on_is_scored_on_request_alone_and_marked(untrained, to
     data = ("--data", untrained / "data")
     weights = untrained / "shapes.caffemodel"
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train")
-    one_line_error(done, "trained on train, which has 1 of the images of train")
+    one_line_error(done, "trained on list/train.txt, which has 1 of the images of train")
     done = tool("evaluate", "shapes", "--weights", weights, *data, "--split", "train", "--although-seen")
     assert done.returncode == 0, done.stderr
     (tmp_path / "train2_iter_8000.caffemodel").write_bytes(weights.read_bytes())

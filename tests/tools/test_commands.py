@@ -8,10 +8,11 @@ import caffe
 import numpy as np
 import pytest
 
-from attscale import experiments
+from attscale import datasets, experiments
 from attscale.data.images import read_image, read_label
 from attscale.errors import WeightsError
 from attscale.inference.predictor import Predictor
+from attscale.prototxt import Model
 from attscale.weights import caffemodel
 from conftest import one_line_error
 from helpers.spoilers import SPOILERS
@@ -60,7 +61,8 @@ def test_evaluate_agrees_with_a_plain_count(trained, tmp_path, tool):
         "evaluate", "shapes", "--weights", trained / "runs/r/final.caffemodel", "--data", trained / "data", "--out", "e"
     )
     report = json.loads((tmp_path / "e/evaluation.json").read_text())
-    predictor = Predictor(experiments.find("shapes"), caffemodel.read(trained / "runs/r/final.caffemodel"))
+    model = Model.of(experiments.find("shapes"))
+    predictor = Predictor(model, caffemodel.read(trained / "runs/r/final.caffemodel"))
     hits, union = np.zeros(5), np.zeros(5)
     for number in (4, 5, 6):
         predictor.forward(read_image(trained / f"data/shapes/JPEGImages/{number:06d}.jpg"))
@@ -136,7 +138,9 @@ def test_training_on_weights_that_leave_out_what_cannot_be_learned(mini, tmp_pat
         row = experiments.find(name)
         trunk = dataclasses.replace(row.trunk, width=Fraction(1, 16), from_scratch=True, pool5a=False)
         solver = dataclasses.replace(row.solver, max_iter=1, batch_size=1, iter_size=1)
-        return dataclasses.replace(row, trunk=trunk, pretraining=None, dataset="shapes", crop_size=33, solver=solver)
+        return dataclasses.replace(
+            row, trunk=trunk, pretraining=None, dataset=datasets.find("shapes"), crop_size=33, solver=solver
+        )
 
     first = train_row(narrow("voc12_largefov"), tmp_path / "first", mini)
     second = narrow("voc12_msc_largefov")

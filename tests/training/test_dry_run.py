@@ -33,6 +33,7 @@ def test_a_batch_that_caffe_cannot_hold_is_refused_at_once(home, how):
 MEASURED = {
     "loss": 1.5, "seconds": 9.0, "seconds_of_the_last": 2.0, "memory_mib": 1024, "gpu_memory_mib": 1536,
     "gpu_memory_of_mib": 4096, "weights_bytes": 2**20, "tops_bytes": 2**30, "parameters": 2**20,
+    "histories": 1, "needs_weights": True,
 }  # fmt: skip
 
 
@@ -41,7 +42,8 @@ def test_the_dry_run_goes_down_to_the_split_that_fits(tmp_path, monkeypatch):
     (tmp_path / "measured").write_text(json.dumps(MEASURED))
     full = "error == cudaSuccess (2 vs. 0)  out of memory"
     stand_in(tmp_path, monkeypatch, full, "10|6", then=f"cp {tmp_path}/measured $3/measured.json")
-    options = runs.RunOptions(experiment="voc", data="data", max_iter=1800, batch_size=10, iter_size=3, gpus=(0,))
+    size = {"max_iter": 1800, "batch_size": 10, "iter_size": 3}
+    options = runs.RunOptions(experiment="voc12_attention3_esupv", data="data", gpus=(0,), **size)
     lines = list(dryrun.report(options))
     assert lines[:3] == [
         "--batch-size 10 --iter-size 3: out of memory",

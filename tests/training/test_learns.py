@@ -9,6 +9,7 @@ from attscale import datasets, experiments
 from attscale.data import lists, shapes
 from attscale.data.images import read_image, write_image, write_label
 from attscale.inference.predictor import Predictor
+from attscale.prototxt import Model
 from attscale.scoring import evaluate, metrics
 from attscale.training import runs, solvers
 from attscale.weights import caffemodel
@@ -49,8 +50,8 @@ def test_a_tiny_net_learns(pairs, tmp_path):
     """Mean IOU on what it was trained on: 0.17 for background everywhere; it has 0.86, by seeds 1 and 2 0.83, 0.87."""
     row = tiny(experiments.find("shapes"))
     final = train_row(row, tmp_path / "r", tmp_path / "data/shapes")
-    predictor = Predictor(row, caffemodel.read(final))
-    matrix = evaluate.evaluate(predictor, pairs, predictor.classes).matrix
+    predictor = Predictor(Model.of(row), caffemodel.read(final))
+    matrix = evaluate.evaluate(predictor, pairs).matrix
     assert metrics.mean_iou(matrix) > metrics.mean_iou(metrics.all_background(matrix)) + 0.4
 
 
@@ -59,8 +60,8 @@ def test_attention_starts_with_equal_weights(seed, pairs, tmp_path):
     """Before the first step, on average over the images: each of S scales has within 0.05 of 1/S."""
     row = tiny(experiments.find("shapes"))
     options = runs.RunOptions.of(row, data=str(tmp_path / "data"), seed=seed)
-    solver = solvers.make(row, tmp_path, options, rank=0, start=0)
-    predictor = Predictor(row, share_with=solver.net)
+    solver = solvers.make(Model.of(row), tmp_path, options, rank=0, start=0)
+    predictor = Predictor(Model.of(row), share_with=solver.net)
     weights = []
     for image, _ in pairs:
         predictor.forward(read_image(image))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from attscale import experiments, prototxt
+from attscale import datasets, experiments
 from attscale.data.images import write_label
 from attscale.errors import UserError
+from attscale.prototxt import Model
 from attscale.training import runs, stopping
 from helpers.training_runs import narrow, wait_for
 
@@ -30,13 +31,13 @@ from helpers.training_runs import narrow, wait_for
     ],
 )
 def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected):
-    split = runs.split_batch(experiments.find(name), gpus, batch, iters)
+    split = runs.split_batch(experiments.find(name).solver, gpus, batch, iters)
     assert (split["batch_size"], split["iter_size"]) == expected
 
 
 def test_thirty_images_that_do_not_divide():
     with pytest.raises(UserError, match="30 images an iteration are no multiple of 4 GPUs times batches of 10"):
-        runs.split_batch(experiments.find("voc12_largefov"), 4, None, None)
+        runs.split_batch(experiments.find("voc12_largefov").solver, 4, None, None)
 
 
 _READ = """
@@ -58,12 +59,12 @@ def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
     for i in range(6):
         write_label(mini / f"SegmentationClass/{i}.png", np.full((70, 70), i, np.uint8))
         cv2.imwrite(str(mini / f"JPEGImages/{i}.jpg"), np.zeros((70, 70, 3), np.uint8))
-    row = dataclasses.replace(narrow(batch_size=1, iter_size=1), dataset="voc12")
+    row = dataclasses.replace(narrow(batch_size=1, iter_size=1), dataset=datasets.find("voc12"))
     (mini.parent / "VOC2012").symlink_to(mini)
     (mini / "list/train_aug.txt").write_text((mini / "list/train.txt").read_text())
     processes = []
     for rank in (0, 1):
-        net = prototxt.train_net(row, mini.parent, rank=rank, ranks=2, seed=3)
+        net = Model.of(row).train_net(mini.parent, rank=rank, ranks=2, seed=3)
         del net.layer[1:]
         path = tmp_path / f"{rank}.prototxt"
         path.write_text(text_format.MessageToString(net))
@@ -75,15 +76,16 @@ def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
 
 
 _RANK = """
-import dataclasses, mmap, pathlib, signal, sys, time
+import mmap, pathlib, signal, sys, time
 from attscale import experiments
+from attscale.prototxt import Model
 from attscale.training import loop, runs, stopping
 rank, folder, seconds = int(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
 row = experiments.find("shapes")
-row = dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=200))
+model = Model.of(row).having(max_iter=200)
 run = object.__new__(loop._Run)
 intervals = {"test_interval": 3, "log_interval": 1000, "snapshot_interval": 1000}
-run.row, run.rank, run.start, run.best, run.sums = row, rank, 0, None, {}
+run.model, run.rank, run.start, run.best, run.sums = model, rank, 0, None, {}
 run.options = runs.RunOptions.of(row, data="", gpus=(0, 1), **intervals)
 
 def step(iteration):

@@ -18,7 +18,8 @@ from attscale import experiments, prototxt
 from attscale.data import verify
 from attscale.errors import ExperimentError, RunError
 from attscale.machine.build import caffe_build
-from attscale.training import journal, loop, runs, solvers
+from attscale.prototxt import Model
+from attscale.training import journal, loop, models, runs, solvers
 from attscale.weights import manifest
 from conftest import REPO, one_line_error
 from helpers.training_runs import (
@@ -52,7 +53,8 @@ def test_records_of_earlier_runs_are_read(tmp_path):
     (tmp_path / runs.RECORD).write_text(json.dumps(record))
     read = runs.load(tmp_path)
     assert read == runs.RunOptions.of(row, data="/d", gpus=(0, 1))
-    assert (read.ranks, read.row) == (2, row)
+    assert read.ranks == 2
+    assert models.of(read).max_iter == 5200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -105,7 +107,7 @@ def test_a_trainer_killed_while_it_starts_leaves_a_run_to_continue(home):
 
 def test_signals_between_the_steps_of_starting_up(mini, tmp_path, monkeypatch):
     """A signal in the middle of checking the data or building the net: nothing is trained, nothing left to mend."""
-    for module, name in ((verify, "read_split"), (solvers, "make")):
+    for module, name in ((verify, "read_list"), (solvers, "make")):
         with monkeypatch.context() as patch:
             original = getattr(module, name)
 
@@ -322,7 +324,7 @@ def test_without_weights_that_it_starts_from_a_run_is_only_measured(mini, tmp_pa
     with pytest.raises(ExperimentError, match=r"python tools/fetch_weights\.py vgg16_20M fetches it$"):
         train_row(row, tmp_path / "r", mini)
     options = runs.RunOptions.of(row, data=str(mini.parent))
-    assert loop.train(row, tmp_path / "r", options, measured=True)
+    assert loop.train(Model.of(row), tmp_path / "r", options, measured=True)
 
 
 @pytest.mark.parametrize("row", experiments.EXPERIMENTS.values(), ids=lambda row: row.name)

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from attscale import experiments, prototxt
+from attscale import experiments
 from attscale.data.images import write_label
 from attscale.data.loader import batch_files
 from attscale.errors import RunError
+from attscale.prototxt import Model
 from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
@@ -101,7 +102,7 @@ def test_an_error_that_nobody_expected_is_one_line_and_its_trace_is_in_the_log(h
     (tmp_path / "faulty").mkdir()
     fault = "from attscale.training import journal\ndef fault(record): return 1 / 0\njournal._check = fault\n"
     (tmp_path / "faulty/sitecustomize.py").write_text(fault)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "faulty"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "faulty"), prepend=":")
     done = train(half.parent, "--resume", "half")
     one_line_error(done, "division by zero (unexpected: ZeroDivisionError at python/attscale/training/journal.py:")
     assert "Traceback (most recent call last):" in (half / runs.CONSOLE).read_text()
@@ -144,7 +145,7 @@ def test_an_exploding_loss_names_iteration_head_and_files(mini, tmp_path):
     assert not (tmp_path / "r/final.caffemodel").exists()
     iteration = int(str(e.value).split()[1].rstrip(":"))
     named = str(e.value).partition("batch ")[2].partition(";")[0].split(", ")
-    loader = prototxt.loader_options(row, mini.parent)
+    loader = Model.of(row).loader(mini.parent)
     passes = [[str(image) for image, _ in batch_files((iteration - 1) * 2 + number, loader)] for number in (0, 1)]
     assert named in passes
     newest = tmp_path / f"r/snapshots/iter_{iteration - 1:08d}"
@@ -196,7 +197,7 @@ def test_a_loss_that_is_no_number_through_the_command(home, half):
     multiply(weights, weights, 1e30)
     vouch_for(weights)
     before = sorted(str(path.relative_to(half)) for path in (half / runs.SNAPSHOTS).rglob("*"))
-    loader = prototxt.loader_options(experiments.find("shapes"), home / "data", seed=0)
+    loader = Model.of(experiments.find("shapes")).loader(home / "data", seed=0)
     files = ", ".join(str(image) for image, _ in batch_files(22, loader))
     done = train(half.parent, "--resume", "half")
     said = "the run stops. Its newest snapshot is half/snapshots/iter_00000022; --resume half goes on from there"

@@ -281,3 +281,26 @@ def test_a_classifier_that_cannot_be_told_or_has_no_bias(attention, tmp_path):
     for rename in (False, True):
         said = "has no fc8_shapes, and fc8_a, fc8_b may each be the classifier"
         refused(tmp_path / "w", layers, target, said, rename_classifier=rename)
+
+
+def test_batch_norm_and_scale_keep_their_types_and_places(tool, tmp_path):
+    """From a file with a copy for each branch, as Caffe saves it; Caffe's own reader takes what is made of it."""
+    name = "shapes_resnet34_psp_refine2_esupv"
+    net = prototxt.load(prototxt.deploy_net(experiments.find(name), 33))
+    rng = np.random.default_rng(0)
+    for blobs in net.params.values():
+        for blob in blobs:
+            blob.data[...] = rng.uniform(0.5, 1.5, blob.data.shape)
+    net.save(str(tmp_path / "saved.caffemodel"))
+    done = tool("import_weights", "saved.caffemodel", name, "--out", "clean.caffemodel")
+    assert done.returncode == 0, done.stderr
+    fates = dict(line.split()[:2] for line in done.stdout.splitlines()[:-1])
+    assert (fates["bn1"], fates["bn1_scale"], fates["psp6_bn_res05"]) == ("matched", "matched", "shared")
+    layers = caffemodel.read(tmp_path / "clean.caffemodel").layers
+    kinds = {"bn1": "BatchNorm", "bn1_scale": "Scale", "conv1": "Convolution", "psp_bn": "BatchNorm"}
+    assert {layer: layers[layer].type for layer in kinds} == kinds
+    other = prototxt.load(prototxt.deploy_net(experiments.find(name), 33))
+    other.copy_from(str(tmp_path / "clean.caffemodel"))
+    for layer, blobs in net.params.items():
+        for blob, copied in zip(blobs, other.params[layer], strict=True):
+            assert np.array_equal(blob.data, copied.data), layer

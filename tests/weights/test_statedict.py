@@ -21,6 +21,11 @@ ARRAYS = {
 }
 
 
+# Tuples in tuples, 40 deep: written out, more letters than a memory holds.
+NESTED = b")q\0" + b"".join(b"h%c\x86q%c" % (i, i + 1) for i in range(40))
+NAMELESS = made.storage("0", "FloatStorage", 6).replace(made.text("0"), NESTED)
+
+
 def check_equal(state, arrays):
     assert list(state) == list(arrays)
     assert len(state) == len(arrays)
@@ -153,6 +158,8 @@ TENSOR = made.tensor(WHOLE, 0, (2, 3), (3, 1))
         (made.program({"w": made.tensor(WHOLE, 0, (1 << 30,), (0,))}), "is larger than archive/data/0"),
         (made.program({"w": made.tensor(WHOLE, 5, (2,), (-1,))}), "cannot be"),
         (made.program({"w": made.tensor(WHOLE, 0, (2, 3), (1,))}), "cannot be"),
+        (made.program({"w": made.tensor(WHOLE, 0, (1,), (1,)).replace(made.numbers((1,)), NESTED, 1)}), "cannot be"),
+        (made.program({"w": made.tensor(NAMELESS, 0, (1,), (1,))}), "a storage is called "),
         (made.program({"w": made.tensor(made.number(1), 0, (2,), (1,))}), "cannot be"),
     ],
 )

@@ -21,8 +21,8 @@ from attscale.bench import speeds
 from attscale.errors import OutOfMemoryError, RunError, UserError, reading
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
-from attscale.nets.geometry import output_name
 from attscale.options import decode, encode
+from attscale.prototxt import Model
 from attscale.results.ratios import Ratio
 from attscale.training import runs, solvers
 
@@ -134,26 +134,26 @@ def _in_process(task):
 
 def run(task):
     """The Cost of the task, measured in this process; on a GPU `memory` is all that is in use on the card."""
-    row = task.row
-    limit_threads(row)
+    model = Model.of(task.row)
+    limit_threads(model)
     device.choose(task.gpus)
-    seconds, held = (_training if task.training else _inference)(row, task)
+    seconds, held = (_training if task.training else _inference)(model, task)
     memory = card(task.gpus[0])[1] if task.gpus else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     del held  # until here, for its memory to be seen
     return Cost(seconds=seconds, memory=memory)
 
 
-def _training(row, task):
+def _training(model, task):
     with tempfile.TemporaryDirectory() as folder:
-        solver = solvers.make(row, Path(folder), runs.RunOptions.of(row, data=task.data), 0, 0)
+        solver = solvers.make(model, Path(folder), runs.RunOptions.of(model.row, data=task.data), 0, 0)
     solver.step(1)
     return _timed(lambda: solver.step(1), lambda: _any_weights(solver.net), task.iterations), solver
 
 
-def _inference(row, task):
-    net = prototxt.load(prototxt.deploy_net(row))
+def _inference(model, task):
+    net = prototxt.load(model.deploy)
     net.blobs["data"].data[...] = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size))
-    scores = net.blobs[output_name(row)]
+    scores = net.blobs[model.deployed.output]
 
     def image():
         net.forward()

@@ -12,6 +12,7 @@ from attscale.data import shapes
 from attscale.errors import RunError
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
+from attscale.prototxt import Model
 from attscale.training import journal, loop, runs
 
 #: What is allowed: growth of memory after the first WARM iterations, and the share of time outside of Caffe.
@@ -43,13 +44,15 @@ def measure(iterations):
     if iterations < 2 * WARM:
         raise RunError(f"{iterations} iterations, expected at least {2 * WARM}: memory is looked at after {WARM}")
     row = experiments.find("shapes")
-    row = dataclasses.replace(row, solver=dataclasses.replace(row.solver, max_iter=iterations))
-    limit_threads(row)
+    model = Model.of(row).having(max_iter=iterations)
+    limit_threads(model)
     device.choose(())
     with tempfile.TemporaryDirectory() as folder, _Memory(folder) as memory:
         shapes.make(Path(folder, "data/shapes"), train=50, val=2, seed=0)
-        options = runs.RunOptions.of(row, data=f"{folder}/data", log_interval=_EVERY, snapshot_interval=WARM // 2)
-        if loop.train(row, folder, options) is None:
+        options = runs.RunOptions.of(
+            row, max_iter=iterations, data=f"{folder}/data", log_interval=_EVERY, snapshot_interval=WARM // 2
+        )
+        if loop.train(model, folder, options) is None:
             raise KeyboardInterrupt
         log = journal.read(folder)
     total = {name: sum(record[name] for record in log) for name in ("seconds", "seconds_outside_caffe")}

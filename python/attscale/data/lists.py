@@ -33,6 +33,13 @@ def read_list(root, name, *, labels=True):
     return pairs
 
 
+def has_labels(root, name):
+    """Whether the list `root/name` is one of label maps, too: VOC's test list has images alone. Raises DataError."""
+    path = Path(root, name)
+    with reading(path, DataError):
+        return {len(line.split()) for line in path.read_text().splitlines() if line.strip()} != {1}
+
+
 def write_list(root, name, pairs):
     """Writes pairs of paths relative to `root` as the list file `root/name`, in the release's format."""
     write_text(Path(root, name), list_text(pairs))
@@ -61,7 +68,12 @@ def read_split(dataset, data_root, split):
 
 def read_images(dataset, data_root, split):
     """The images of a split, all there, whether they have label maps or not (VOC's test set has none)."""
-    root, name = Path(data_root, dataset.root), dataset.list_of(split)
+    return images_of(dataset, data_root, dataset.list_of(split))
+
+
+def images_of(dataset, data_root, name):
+    """The images of the list `name`, as `read_images`."""
+    root = Path(data_root, dataset.root)
     images = [image for image, _ in read_list(root, name, labels=False)]
     check_pairs([(image,) for image in images], root / name)
     return images

@@ -18,6 +18,7 @@ import numpy as np
 from attscale import processes
 from attscale.data import order, transforms
 from attscale.data.lists import read_list
+from attscale.datasets import MEAN, LabelValues
 from attscale.errors import DataError, UserError
 from attscale.options import encode
 
@@ -31,7 +32,8 @@ class LoaderOptions:
     classes: int  # labels are 0 .. classes - 1 and 255
     crop_size: int  # pixels
     batch_size: int
-    mean: tuple[float, float, float] = transforms.MEAN  # BGR, grey levels
+    mean: tuple[float, float, float] = MEAN  # BGR, grey levels
+    values: LabelValues | None = None  # of the label maps, where they are not the classes' indices
     mirror: bool = False
     scales: tuple[float, ...] = ()  # random scaling by one of these factors (v2 fork); none: off
     scale_range: tuple[float, ...] = ()  # or by one between the least and the largest (paper, section 4.2)

@@ -10,9 +10,6 @@ import numpy as np
 
 from attscale.datasets import IGNORE
 
-#: BGR mean of the original release, in grey levels.
-MEAN = (104.008, 116.669, 122.675)
-
 
 def scaled(image, factor):
     """The image (H, W, 3) scaled by `factor`, linearly; sizes are truncated (v2 fork)."""

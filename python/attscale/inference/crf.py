@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pydensecrf.densecrf as dcrf
 
-from attscale import datasets
 from attscale.data.images import decode_image, read_bytes, write_label
 from attscale.errors import DataError, UserError
 from attscale.inference import inventory, provenance, scores
@@ -62,7 +61,7 @@ def model_of(row):
     The release has them for its test-set entries, the authors' copy for Person-Part. On other sets nets with several
     scales take those of VOC's attention net, and single-scale nets those of LargeFOV.
     """
-    if row.dataset == "voc10_part":
+    if row.dataset.name == "voc10_part":
         return f"Person-Part {row.merge or 'baseline'}"
     if row.merge:
         return "VOC attention + COCO"
@@ -117,10 +116,11 @@ def refine(row, images, score_folder, folder, options, *, oriented=False, proces
     beside = provenance.records(Path(score_folder).parent).get(provenance.PREDICTIONS)
     made_by = {"experiment": row.name, "scores": beside, **dataclasses.asdict(options), "oriented": oriented}
     done = inventory.Inventory(folder, provenance.CRF, made_by)
-    classes = len(datasets.find(row.dataset).classes)
+    classes = len(row.dataset.classes)
     pairs = {Path(image).stem: (image, scores.name(score_folder, image)) for image in images}
     missing = [name for name, pair in pairs.items() if not _has(done, name, pair)]
-    jobs = [(done.folder / f"{name}.png", *pairs[name], classes, options, oriented) for name in missing]
+    colours = row.dataset.colours
+    jobs = [(done.folder / f"{name}.png", colours, *pairs[name], classes, options, oriented) for name in missing]
     digests = in_processes(_write, jobs, processes)
     for name in progress(missing):
         done.add(name, next(digests))
@@ -132,7 +132,7 @@ def _has(done, name, pair):
     return there and done.has(name, inventory.digest(*map(read_bytes, pair)), pair[1])
 
 
-def _write(path, *job):
+def _write(path, colours, *job):
     found, digest = label(*job)
-    write_label(path, found)
+    write_label(path, found, colours)
     return digest

@@ -47,12 +47,12 @@ class Output:
     of which images: others are refused, and weight maps of a net that has none.
     """
 
-    def __init__(self, folder, row, weights, options):
-        if options.weight_maps and row.merge is None:
-            raise UserError(f"{row.name} merges no scales, and so has no weight maps")
-        self.folder, self.options = Path(folder), options
+    def __init__(self, folder, model, weights, options):
+        if options.weight_maps and model.merge is None:
+            raise UserError(f"{model.name} merges no scales, and so has no weight maps")
+        self.folder, self.options, self.colours = Path(folder), options, model.dataset.colours
         made_by = {
-            "experiment": row.name,
+            "experiment": model.name,
             "weights_sha256": weights.sha256,
             "flip": options.flip,
             "scales": list(options.scales),
@@ -74,7 +74,7 @@ class Output:
             scores.write(paths["scores"], maps)
         if weight_maps is not None:
             scores.write(paths["weight_maps"], weight_maps)
-        write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8))
+        write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8), self.colours)
         means = {} if attention is None else {"attention": attention.mean(axis=(1, 2), dtype=np.float64).tolist()}
         self._inventory.add(source.name, source.digest, **means)
 
@@ -83,27 +83,27 @@ class Output:
         return {kind: scores.name(self.folder / kind, name) for kind in asked} | {"labels": self.folder / f"{name}.png"}
 
 
-def folder_of(row, split):
-    """Where a row's predictions of a split go by default, or those of images that are of none (None)."""
-    return Path("predictions", row.name, split or "")
+def folder_of(model, split):
+    """Where a model's predictions of a split go by default, or those of images that are of none (None)."""
+    return Path("predictions", model.name, split or "")
 
 
-def load_predictor(row, weights, gpus, threads=None):
-    """A Predictor with the Caffemodel `weights`, on the device chosen. Raises WeightsError for those of another row."""
-    provenance.check_weights(weights, row)
-    limit_threads(row, threads)
+def load_predictor(model, weights, gpus, threads=None):
+    """A Predictor with the Caffemodel `weights`, on the device chosen. Raises WeightsError for those of another net."""
+    provenance.check_weights(weights, model)
+    limit_threads(model, threads)
     device.choose(gpus)
-    return Predictor(row, weights)
+    return Predictor(model, weights)
 
 
-def predict(row, weights_path, images, folder, options, *, gpus=(), threads=None, progress=iter):
+def predict(model, weights_path, images, folder, options, *, gpus=(), threads=None, progress=iter):
     """Predicts the Sources `images` into `folder`, those that are not there yet; returns what was Done.
 
-    weights_path: the row's caffemodel, which is read once, as each image is. Raises UserError.
+    weights_path: the model's caffemodel, which is read once, as each image is. Raises UserError.
     """
     weights = caffemodel.read(weights_path)
-    output = Output(folder, row, weights, options)
-    predictor = load_predictor(row, weights, gpus, threads)
+    output = Output(folder, model, weights, options)
+    predictor = load_predictor(model, weights, gpus, threads)
     count = there = 0
     started = time.monotonic()
     for source in progress(images):
@@ -118,9 +118,9 @@ def predict(row, weights_path, images, folder, options, *, gpus=(), threads=None
     return Done(count=count, seconds=time.monotonic() - started, there=there)
 
 
-def estimate(row, weights_path, images, total, options, *, gpus=(), threads=None):
+def estimate(model, weights_path, images, total, options, *, gpus=(), threads=None):
     """Yields lines on what `predict` would need for `total` images (None: unknown) like the first of `images`."""
-    predictor = load_predictor(row, caffemodel.read(weights_path), gpus, threads)
+    predictor = load_predictor(model, caffemodel.read(weights_path), gpus, threads)
     source = next(images)
     yield from estimates.lines(lambda: _scores(predictor, source, options), source.path, total, gpus)
 

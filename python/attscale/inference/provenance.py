@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from attscale import experiments
-from attscale.data.lists import read_images
+from attscale.data.lists import images_of, read_images
 from attscale.errors import DataError, ExperimentError, UserError, WeightsError
 from attscale.inference import inventory
 
@@ -39,30 +39,42 @@ def attention(folder, names):
     return None if None in weights or not weights else np.mean(weights, axis=0)
 
 
-def experiment_of(name):
-    """The row whose net was called `name`; None where it is not one of ours. After it, words may follow."""
-    return experiments.EXPERIMENTS.get(name.partition(" ")[0])
+def experiment_of(name, data="data"):
+    """The experiment whose net was called `name`, of any data set; None for none. Words may follow it.
+
+    data: the folder of the data sets.
+    """
+    try:
+        found = experiments.find(name.partition(" ")[0], data)
+    except ExperimentError:
+        return None
+    return found if found.name == name.partition(" ")[0] else None
 
 
-def check_weights(weights, row):
-    """Raises WeightsError where the Caffemodel says that it is of another experiment than `row`."""
-    other = experiment_of(weights.name)
-    if other is not None and other.name != row.name:
-        raise WeightsError(f"{weights.path}: holds weights of {other.name}, not of {row.name}")
+def check_weights(weights, net):
+    """Raises WeightsError where the Caffemodel says that it is of another experiment than the Model `net`.
+
+    An experiment whose prototxts were edited is another one: its layers may have kept their names and shapes. But an
+    edited net takes the weights of the experiment that it was, if they fit.
+    """
+    name = weights.name.partition(" ")[0]
+    known = {net.name, net.name.removesuffix(experiments.EDITED)}
+    if name not in known and experiment_of(name.removesuffix(experiments.EDITED), net.data):
+        raise WeightsError(f"{weights.path}: holds weights of {name}, not of {net.name}")
 
 
-def check_predictions(folder, row):
-    """Raises UserError where the label maps or score maps in `folder` say that they are of another experiment."""
+def check_predictions(folder, net):
+    """Raises UserError where the label maps or score maps in `folder` say that they are of another net than `net`."""
     for kind, values in records(folder).items():
-        other = values.get("experiment", row.name)
-        if other != row.name:
-            raise UserError(f"{folder}: holds {kind} of {other}, not of {row.name}")
+        other = values.get("experiment", net.name)
+        if other != net.name:
+            raise UserError(f"{folder}: holds {kind} of {other}, not of {net.name}")
 
 
-def refuse_seen(row, dataset, data_root, split, *, weights=None, predictions=None):
-    """Raises UserError if `row`, or what a Caffemodel or a folder of predictions came from, was trained on `split`.
+def refuse_seen(net, data_root, split, *, weights=None, predictions=None):
+    """Raises UserError if `net`, or what a Caffemodel or a folder of predictions came from, was trained on `split`.
 
-    The rows' training lists tell, and the release's names. Where the list of a split that is not the data set's own
+    net: a row or a Model. The nets' training lists tell, and the release's names. Where a list other than the set's own
     training split is missing, the question is open, and that is an error too.
     """
     if weights is not None:
@@ -70,27 +82,28 @@ def refuse_seen(row, dataset, data_root, split, *, weights=None, predictions=Non
     else:
         place, origins = predictions, [Path(predictions).name]
         origins += [values.get("origin", "") for values in records(predictions).values()]
+    dataset = net.dataset
     if split == dataset.val and any(RELEASED_ON_VAL in name for name in origins):
         raise UserError(
             f"{place}: by its name of a release trained on trainval_aug, which has seen {split} "
             "(--although-seen scores it all the same)"
         )
-    rows = {row.name: row} | {found.name: found for found in map(experiment_of, origins) if found}
-    for one in rows.values():
-        _refuse(one, dataset, data_root, split)
+    named = (experiment_of(one, data_root) for one in origins)
+    others = [found for found in named if found and found.dataset.root == dataset.root]
+    for name, trained_on in ({net.name: net.list} | {found.name: found.list for found in others}).items():
+        _refuse(name, trained_on, dataset, data_root, split)
 
 
-def _refuse(row, dataset, data_root, split):
-    trained_on = row.split or dataset.train
+def _refuse(name, trained_on, dataset, data_root, split):
     hint = "(--although-seen computes it all the same)"
     try:
-        seen = set(read_images(dataset, data_root, trained_on))
+        seen = set(images_of(dataset, data_root, trained_on))
     except (DataError, ExperimentError) as error:
-        if trained_on == dataset.train and split != trained_on:
+        if trained_on == dataset.list_of(dataset.train) != dataset.list_of(split):
             return  # its own training split holds nothing of the others
-        raise UserError(f"whether {row.name} has seen {split} cannot be told: {error} {hint}") from None
+        raise UserError(f"whether {name} has seen {split} cannot be told: {error} {hint}") from None
     if both := seen & set(read_images(dataset, data_root, split)):
         raise UserError(
-            f"{row.name} is trained on {trained_on}, which has {len(both)} of the images of {split}: a score there "
+            f"{name} is trained on {trained_on}, which has {len(both)} of the images of {split}: a score there "
             f"says nothing of new images {hint}"
         )

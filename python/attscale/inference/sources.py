@@ -8,13 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from attscale import datasets
-from attscale.data.images import decode_image, read_bytes
+from attscale.data.images import SUFFIXES, decode_image, read_bytes
 from attscale.data.lists import read_images
 from attscale.errors import DataError, UserError, reading
 from attscale.inference import inventory
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +24,13 @@ class Source:
     pixels: Callable[[], np.ndarray]  # (H, W, 3) uint8 BGR
 
 
-def choose(row, names, split, data_root):
+def choose(dataset, names, split, data_root):
     """The image files to work on, and the split that they are: those `names`, which are of no split (None), if any.
 
-    Without names: those of the split of the row's data set (None: its validation set) below the folder `data_root`.
+    Without names: those of the split of the data set (None: its validation set) below the folder `data_root`.
     """
     if names:
         return find_images(names), None
-    dataset = datasets.find(row.dataset)
     split = split or dataset.val
     return read_images(dataset, data_root, split), split
 

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from attscale import plots
 from attscale.data.images import read_image, read_label
@@ -23,7 +24,8 @@ def sheets(predictor, baseline, pairs, path, per_sheet):
         rows = [_row(predictor, baseline, *pair) for pair in pairs[start : start + per_sheet]]
         number = start // per_sheet
         target = path if number == 0 else path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
-        plots.sheet(target, rows, predictor.row.scales)
+        model = predictor.model
+        plots.sheet(target, rows, model.scales, model.dataset.colours, recalibration=predictor.parts.recalibration)
         yield target
 
 
@@ -31,17 +33,23 @@ def _row(predictor, baseline, image_path, label_path):
     if label_path is None:
         image, label = read_image(image_path, oriented=True), None
     else:
-        image, label = load_pair(image_path, label_path, predictor.classes)
+        image, label = load_pair(image_path, label_path, predictor.classes, predictor.model.dataset.values)
     labels = {"ground truth": label}
     if baseline is not None:
         baseline.forward(image, names=[image_path])
         labels["baseline"] = baseline.labels()
     predictor.forward(image, names=[image_path])
     labels["prediction"] = predictor.labels()
-    return plots.SheetRow(image, labels, predictor.weight_maps())
+    return plots.SheetRow(image, labels, predictor.weight_maps(), _of_the_predicted(predictor))
 
 
-def before_and_after(path, chosen, refined, *, oriented=False):
+def _of_the_predicted(predictor):
+    """The recalibration (H, W) of the class that each pixel was predicted to be of; None where there is none."""
+    maps = predictor.recalibration()
+    return None if maps is None else np.take_along_axis(maps, predictor.labels()[None], axis=0)[0]
+
+
+def before_and_after(path, chosen, refined, dataset, *, oriented=False):
     """Writes a sheet of (image, score map, label map or None) paths: before the CRF, and after it, from `refined`.
 
     oriented: turn the images as their EXIF tags say.
@@ -49,12 +57,12 @@ def before_and_after(path, chosen, refined, *, oriented=False):
     rows = []
     for image_path, score_path, label_path in chosen:
         labels = {
-            "ground truth": read_label(label_path) if label_path else None,
+            "ground truth": read_label(label_path, dataset.values) if label_path else None,
             "before the CRF": scores.read(score_path).argmax(axis=0),
             "after": read_label(Path(refined, f"{Path(image_path).stem}.png")),
         }
         rows.append(plots.SheetRow(read_image(image_path, oriented=oriented), labels, None))
-    plots.sheet(path, rows, ())
+    plots.sheet(path, rows, (), dataset.colours)
 
 
 def video(predictor, source, path, progress=iter):
@@ -72,7 +80,7 @@ def video(predictor, source, path, progress=iter):
         for frame in progress(sources.frames(source)):
             image = frame.pixels()
             predictor.forward(image, names=[frame.path])
-            panels = plots.frame(image, predictor.labels(), predictor.weight_maps())
+            panels = plots.frame(image, predictor.labels(), predictor.weight_maps(), predictor.model.dataset.colours)
             if writer is None:
                 size = panels.shape[1::-1]
                 writer = cv2.VideoWriter(str(made), cv2.VideoWriter_fourcc(*"mp4v"), rate, size)

@@ -8,6 +8,7 @@ from attscale.errors import ExperimentError, UserError
 from attscale.files import write_bytes
 from attscale.machine import limits
 from attscale.nets.geometry import suffix
+from attscale.recipe import check_size
 from attscale.weights.load import owners_of
 
 _MIB = 2**20
@@ -16,7 +17,10 @@ _BYTES = 4  # a float32
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Parameters (shared ones count at their owner), multiply-adds, and bytes of the tops, for one image."""
+    """Parameters, multiply-adds, and bytes of the tops, for one image.
+
+    Parameters are what learns; shared ones count at their owner, and statistics, which BatchNorm counts, do not.
+    """
 
     parameters: int = 0
     multiply_adds: int = 0
@@ -45,21 +49,21 @@ class LayerCost:
     shared_with: str | None = None
 
 
-def inspect(row, size=None):
-    """A `LayerCost` for every layer of the row's deploy net on one image of `size` x `size` (default: its crop).
+def inspect(model, size=None):
+    """A `LayerCost` for every layer of the model's deploy net on one image of `size` x `size` (default: its crop).
 
     Multiply-adds: a convolution's are outputs x kernel x input channels; Interp's four for every output value;
-    merging's one for every value merged. Bias, ReLU, pooling, softmax and copies are not counted. Memory is that of
-    the tops; a layer that works in place adds none. Raises ExperimentError unless size is 32k + 1 and Caffe can hold
-    the net.
+    merging's one for every value merged. Bias, BatchNorm, ReLU, pooling, softmax and copies are not counted. Memory is
+    that of the tops; a layer that works in place adds none. Raises ExperimentError unless size is 32k + 1 and Caffe can
+    hold the net.
     """
-    size = size or row.crop_size
-    if size < 33 or size % 32 != 1:
-        raise ExperimentError(f"the size is {size}, expected 32k + 1 and at least 33, where the scales line up")
-    if words := limits.excess(row, 1, size, size):
-        fits = limits.largest_side(row)
-        raise ExperimentError(f"the size is {size}: {words}; for {row.name} {fits} is the largest")
-    message = prototxt.deploy_net(row, size)
+    size = size or model.crop_size
+    check_size("the size", size)
+    small = limits.small(model)
+    if words := limits.excess(small, 1, size, size):
+        fits = limits.largest_side(small)
+        raise ExperimentError(f"the size is {size}: {words}; for {model.name} {fits} is the largest")
+    message = model.deploy_net(size)
     net = prototxt.load(message)
     owners = owners_of(net)
     result = []
@@ -69,13 +73,13 @@ def inspect(row, size=None):
         owner = owners.get(layer.name)
         blobs = net.params.get(layer.name, ())
         cost = Cost(
-            sum(blob.data.size for blob in blobs) if owner == layer.name else 0,
+            sum(blob.data.size for blob in blobs) if owner == layer.name and layer.type != "BatchNorm" else 0,
             _multiply_adds(layer, net, blobs),
             sum(_BYTES * math.prod(net.blobs[top].shape) for top in tops),
         )
         kind = layer.python_param.layer if layer.type == "Python" else layer.type
         shared = owner if owner not in (None, layer.name) else None
-        result.append(LayerCost(layer.name, kind, _group(layer, row), shapes, cost, shared))
+        result.append(LayerCost(layer.name, kind, _group(layer, model), shapes, cost, shared))
     return result
 
 
@@ -112,12 +116,12 @@ def total(layers):
     return sum((layer.cost for layer in layers), Cost())
 
 
-def draw(row, path):
+def draw(model, path):
     """Caffe's own picture of the training net, as PNG. Raises UserError where Graphviz is missing."""
     import caffe.draw  # with pydot, which nothing else needs
 
     try:
-        picture = caffe.draw.draw_net(prototxt.train_net(row), "TB", "png")
+        picture = caffe.draw.draw_net(model.train, "TB", "png")
     except FileNotFoundError:
         raise UserError("the program `dot` is not installed: apt-get install graphviz") from None
     write_bytes(path, picture)
@@ -128,12 +132,13 @@ def _line(start, cost, shared_with=None):
     return f"{start} {parameters:>12} {cost.multiply_adds:>16,} {cost.memory / _MIB:8.2f}"
 
 
-def _group(layer, row):
+def _group(layer, model):
     """A branch's layers carry its suffix; what reads several scales, or prepares that, belongs to the merge."""
     name = layer.name
-    if name.startswith("att_") or name.endswith(("_interp", "_concat", "_fusion")):
+    prepares = name.endswith(("_interp", "_concat", "_fusion")) and not name.startswith("psp")
+    if prepares or name.startswith(("att_", "rec")):
         return "merge"
-    for scale in row.scales[1:]:
+    for scale in model.scales[1:]:
         if name.endswith(suffix(scale)):
             return f"{float(scale):g}"
     return "1"

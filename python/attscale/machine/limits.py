@@ -1,63 +1,85 @@
 """What Caffe can hold: INT_MAX values in one piece; a larger one has it end the process.
 
-So an image or a batch that is too large is refused before a net is built for it.
+So an image or a batch that is too large is refused before a net is built for it, by the shapes of a smaller one.
 """
 
-import math
+import copy
 
-from attscale import datasets
+import caffe
+
+from attscale import prototxt
 from attscale.errors import ExperimentError
-from attscale.nets.geometry import MSC_CHANNELS, STAGES, STRIDE, output_name
 
 #: Values of a blob, and of the buffer in which a convolution unfolds one image (INT_MAX).
 VALUES = 2**31 - 1
+_SMALL = 65  # pixels a side of the net that the others are judged by
 
 
-def pieces(row, height, width, *, training=False):
-    """Which layers' tops may be the largest of the row's deploy or training net, {name: values an image}; buffers too.
+def small(model):
+    """The model's deploy net on a small image, for the functions below."""
+    return prototxt.load(model.deploy_net(_SMALL))
 
-    At the image's size are the first top, the deploy net's output and MSc's first branch; what reads several scales may
-    be as large. A buffer holds one image, unfolded: nine values for each that a 3x3 convolution reads.
+
+def small_training(model):
+    """Its training net, without data."""
+    message = copy.deepcopy(model.train)
+    for layer in message.layer:
+        if layer.type == "Python" and layer.python_param.layer == "SegData":
+            layer.ClearField("python_param")
+            layer.type = "Input"
+            layer.input_param.shape.add(dim=[1, 3, _SMALL, _SMALL])
+            layer.input_param.shape.add(dim=[1, 1, _SMALL, _SMALL])
+    return prototxt.load(message, caffe.TRAIN)
+
+
+def pieces(net, height, width):
+    """How large pieces are for an image of that size, (height, width) = 32k + 1: {top: values an image}; and buffers.
+
+    net: one of the above, or a deploy net on any image. A buffer holds one image, unfolded: nine values for each that a
+    3x3 convolution reads.
     """
-    pixels = height * width
-    channels = row.trunk.channels(STAGES[0][1])
-    classes = len(datasets.find(row.dataset).classes)
-    tops, buffers = {"conv1_1": channels * pixels}, {"conv1_2": 3**2 * channels * pixels}
-    if row.merge == "attention":
-        model = row.attention
-        features = classes if model.features == "fc8" else row.trunk.channels(1024)
-        values = len(row.scales) * features * math.prod((side - 1) // STRIDE + 1 for side in (height, width))
-        tops[f"{model.features}_concat"] = values
-        buffers["att_conv1" if model.layers == 2 else "att_fc"] = model.kernel_size**2 * values
-    if not training:
-        tops[output_name(row)] = classes * pixels
-        if row.msc:
-            tops["data_conv"] = MSC_CHANNELS * pixels
+    before = net.blobs["data"].shape[2:]
+    tops, buffers = {}, {}
+    for number, name in enumerate(net._layer_names):
+        for top in map(list(net.blobs).__getitem__, net._top_ids(number)):
+            shape = net.blobs[top].shape
+            if len(shape) != 4:
+                continue
+            sides = [
+                (n - 1) * (to - 1) // (of - 1) + 1 for n, to, of in zip(shape[2:], (height, width), before, strict=True)
+            ]
+            tops[top] = shape[1] * sides[0] * sides[1]
+            if net.layers[number].type == "Convolution" and (kernel := net.params[name][0].shape)[2] > 1:
+                buffers[name] = kernel[1] * kernel[2] * kernel[3] * sides[0] * sides[1]
     return tops, buffers
 
 
-def largest(row, n, height, width, **phase):
-    """The layer that needs the largest piece for n images, and its values. As `pieces`."""
-    tops, buffers = pieces(row, height, width, **phase)
-    values = {name: n * values for name, values in tops.items()} | buffers
+def largest(net, n, height, width):
+    """The layer or blob that needs the largest piece for n images, and its values. As `pieces`."""
+    tops, buffers = pieces(net, height, width)
+    values = {name: n * values for name, values in tops.items()}
+    values |= {name: size for name, size in buffers.items() if size > values.get(name, 0)}
     return max(values.items(), key=lambda item: item[1])
 
 
-def excess(row, n, height, width, **phase):
+def excess(net, n, height, width):
     """What would be too large, in words, or None. As `largest`."""
-    name, values = largest(row, n, height, width, **phase)
+    name, values = largest(net, n, height, width)
     return None if values <= VALUES else f"{name} would need {values:,} values at once, Caffe holds {VALUES:,}"
 
 
-def largest_side(row):
-    """The largest 32k + 1 for which the row's deploy net fits on one square image."""
-    return max(side for side in range(33, 1 << 16, 32) if excess(row, 1, side, side) is None)
+def largest_side(net):
+    """The largest 32k + 1 for which the deploy net fits on one square image."""
+    side = _SMALL
+    while excess(net, 1, side + 32, side + 32) is None:
+        side += 32
+    return side
 
 
-def check_batch(row):
-    """Raises ExperimentError, with the largest that fits, where the row's batch is too large for its training net."""
-    batch, crop = row.solver.batch_size, (row.crop_size, row.crop_size)
-    if words := excess(row, batch, *crop, training=True):
-        tops, _ = pieces(row, *crop, training=True)
+def check_batch(model):
+    """Raises ExperimentError, with the largest that fits, where the model's batch is too large for its training net."""
+    net, crop = small_training(model), (model.crop_size, model.crop_size)
+    if words := excess(net, model.batch_size, *crop):
+        tops, _ = pieces(net, *crop)
         fits = VALUES // max(tops.values())
-        raise ExperimentError(f"--batch-size {batch}: {words}; for {row.name} {fits} is the largest")
+        raise ExperimentError(f"--batch-size {model.batch_size}: {words}; for {model.name} {fits} is the largest")

@@ -28,7 +28,7 @@ def train_net(row, options):
 
 
 def deploy_net(row, classes, size):
-    """The test net as NetParameter: input `data` 1x3xSxS, output at S x S, before the softmax (`output_name`)."""
+    """The test net as NetParameter: input `data` 1x3xSxS, output at S x S, before the softmax (`geometry.OUTPUTS`)."""
     net = caffe.NetSpec()
     root = Branch(net)
     data = root.add("data", L.Input(shape={"dim": [1, 3, size, size]}))

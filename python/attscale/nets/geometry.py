@@ -17,6 +17,8 @@ STRIDES = {
 }
 #: of MSc's branches
 MSC_CHANNELS = 128
+#: The deploy nets' outputs (1, classes, S, S): the merged scores zoomed, and MSc's.
+OUTPUTS = ("fc8_interp", "fc_fusion")
 FINEST = Fraction(1)
 
 
@@ -27,17 +29,12 @@ def suffix(scale):
 
 def scores_name(row, scale=FINEST):
     """The layer that gives a branch's own score map: `fc8_voc12`, `fc8_voc12_res05`."""
-    return f"fc8_{row.dataset}{suffix(scale)}"
-
-
-def output_name(row):
-    """The deploy net's output (1, classes, S, S): `fc8_interp`, the merged scores zoomed; MSc's `fc_fusion`."""
-    return "fc_fusion" if row.msc else "fc8_interp"
+    return f"fc8_{row.dataset.name}{suffix(scale)}"
 
 
 def refines(row):
     """Whether the attention model is that of Attention to Refine; otherwise it is that of Attention to Scale."""
-    return bool(getattr(row.attention, "stages", ()))
+    return bool(row.attention.stages)
 
 
 def merged_stride(row):

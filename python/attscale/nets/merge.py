@@ -21,7 +21,7 @@ def attention_model(branch, features, options, *, dropout, lr_mult):
 def convolutions(branch, prefix, top, num_output, options, *, dropout, lr_mult):
     """`<prefix>_conv1`, with ReLU and dropout as in the release, and `<prefix>_fc` (N, num_output, H, W).
 
-    options: `experiments.Attention`, whose fillers and multipliers docs/fidelity.md explains.
+    options: `recipe.Attention`, whose fillers and multipliers docs/fidelity.md explains.
     """
     lr_mult = rate(options, lr_mult)
     last = None if options.filler == "constant" else {"type": "gaussian", "std": 0.01}

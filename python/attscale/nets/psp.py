@@ -45,5 +45,5 @@ def _convolution(branch, name, bottom, channels, trunk, *, kernel_size=3, lr_mul
         filler=MSRA,
         bias=False,
     )
-    top = branch.batch_norm(f"{name}_bn", top, statistics=trunk.batch_norm, lr_mult=lr_mult)
+    top = branch.batch_norm(f"{name}_bn", top, statistics="train", lr_mult=lr_mult)
     return branch.relu(f"{name}_relu", top)

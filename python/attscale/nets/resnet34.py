@@ -18,7 +18,7 @@ def resnet34(branch, bottom, trunk):
 
     bottom: (N, 3, H, W), BGR less the mean, H = 32k + 1. conv1, after its ReLU, is (N, 64 x width, H', W') at stride 2,
     H' = (H - 1) / 2 + 1; maxpool and layer1 (64) have stride 4, layer2 (128), layer3 (256) and layer4 (512) have stride
-    8. trunk: `experiments.Trunk`; its batch_norm is "train" or "frozen", as `Branch.batch_norm` has it.
+    8. trunk: `recipe.Trunk`; its batch_norm is "train" or "frozen", as `Branch.batch_norm` has it.
     """
     top = bottom
     if trunk.input_scale != 1:

@@ -39,7 +39,7 @@ def share_net(row, net, data, *, classes, scores_name, with_weights):
     also name the attention weights.
     """
     lr_mult, root = row.solver.final_lr_mult, Branch(net)
-    trunk, penultimate = TRUNKS[getattr(row.trunk, "kind", "vgg16")]
+    trunk, penultimate = TRUNKS[row.trunk.kind]
     own, aligned, features = {}, {}, []
     for scale in row.scales:
         branch = Branch(net, suffix(scale), shared=len(row.scales) > 1)

@@ -2,18 +2,17 @@
 
 from caffe import layers as L
 
+from attscale.nets.blocks import MSRA
 from attscale.nets.geometry import STAGES
-
-_MSRA = {"type": "msra"}
 
 
 def largefov(branch, bottom, trunk):
     """Adds the trunk to `branch`; returns the tops that other layers may use, by name: pool1 ... pool5, fc6, fc7.
 
     bottom: (N, 3, H, W), BGR less the mean. fc6 and fc7 are (N, 1024 x width, H', W') after ReLU and dropout, at
-    stride 8: H' = (H - 1) // 8 + 1 for H = 8k + 1. trunk: `experiments.Trunk`.
+    stride 8: H' = (H - 1) // 8 + 1 for H = 8k + 1. trunk: `recipe.Trunk`.
     """
-    filler = _MSRA if trunk.from_scratch else None
+    filler = MSRA if trunk.from_scratch else None
     tops = {}
     top = bottom
     if trunk.input_scale != 1:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-from attscale import datasets, experiments, paper
+from attscale import experiments, paper
 from attscale.results import evaluations
 from attscale.results.evaluations import Evaluation
 
@@ -12,7 +12,7 @@ NOT_RUN, NONE = "not run", "-"
 COLUMNS = ("row", "paper", "release", "here", "difference", "run")
 LEGEND = (
     "Per cent; differences in points, here less paper. “not run”: nobody has measured it here; for systems of others "
-    "and Attention to Refine there is no net here. “-”: no number is known. A class that "
+    "there is no net here. “-”: no number is known. A class that "
     "occurs nowhere counts as 0, as the authors average."
 )
 
@@ -92,9 +92,14 @@ def tables(found):
 
 
 def _line(cell, decimals, found):
-    fitting = [(folder, one) for folder, one in found if EXPERIMENT_OF.get(cell) == one.row and not _amiss(cell, one)]
+    fitting = [(folder, one) for folder, one in found if _stands_for(one, cell) and not _amiss(cell, one)]
     newest = max(fitting, key=lambda pair: Path(pair[0], evaluations.EVALUATION).stat().st_mtime, default=(None, None))
     return Line(cell=cell, decimals=decimals, folder=newest[0], evaluation=newest[1])
+
+
+def _stands_for(evaluation, cell):
+    """Whether it is of the cell's experiment."""
+    return cell in EXPERIMENT_OF and EXPERIMENT_OF[cell] == evaluation.row
 
 
 def _amiss(cell, evaluation):
@@ -103,7 +108,7 @@ def _amiss(cell, evaluation):
     It must be of all images of the cell's split, with CRF if the cell is, and never of images that the net may have
     been trained on.
     """
-    dataset = datasets.find(evaluation.row.dataset)
+    dataset = EXPERIMENT_OF[cell].dataset
     split = dataset.val if cell.split == "val" else cell.split
     if evaluation.although_seen:
         return "whether it was trained on these images was not looked at (--although-seen)"
@@ -125,9 +130,9 @@ def left_out(compared, found):
     for folder, one in found:
         if folder in shown:
             continue
-        cells = [line for line in lines if EXPERIMENT_OF.get(line.cell) == one.row]
+        cells = [line for line in lines if _stands_for(one, line.cell)]
         reasons = [_amiss(line.cell, one) or f"{line.folder} is newer" for line in cells]
-        yield folder, "; or ".join(dict.fromkeys(reasons)) or f"no cell of the papers is of {one.row.name}"
+        yield folder, "; or ".join(dict.fromkeys(reasons)) or f"no cell of the papers is of {one.experiment}"
 
 
 def _measured(evaluation, measure):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from attscale import datasets, experiments, options
-from attscale.errors import DataError, UserError, reading
+from attscale import experiments, options
+from attscale.errors import DataError, ExperimentError, UserError, reading
 from attscale.files import write_text
 from attscale.scoring import evaluate, metrics
 from attscale.training import runs
@@ -16,13 +16,16 @@ EVALUATION, TABLES = "evaluation.json", "evaluation.md"
 RUNS = "runs"  # where results are looked for unless folders are named
 #: The scores of all classes together, by what people call them.
 SCORES = {"mean_iou": "mean IOU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
+#: A class's two means of `Evaluation.recalibration`, as columns.
+RECALIBRATION = ("recalibration on its pixels", "elsewhere")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One evaluation.json. Scores are shares from 0 to 1; None is for what was not measured or not recorded."""
 
-    experiment: str
+    experiment: str  # or the name of an edited net
+    scales: tuple[float, ...] = (1.0,)
     split: str | None = None
     weights: str | None = None
     predictions: str | None = None
@@ -38,6 +41,8 @@ class Evaluation:
     mean_iou_of_branches: dict[str, float] = dataclasses.field(default_factory=dict)  # by scale
     attention_by_size: tuple[tuple[int, int, int, tuple[float, ...]], ...] = ()  # from, to, how many, weight by scale
     attention: tuple[float, ...] | None = None  # mean weight of each scale; near 0 or 1: the net uses some, not all
+    # mean recalibration of each class's scores on the pixels of that class, and on those of all others; None: no pixel
+    recalibration: dict[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         shares = {**{key: getattr(self, key) for key in SCORES}, **self.iou}
@@ -46,40 +51,57 @@ class Evaluation:
                 raise UserError(f"Evaluation: {key} is {share}, expected a share from 0 to 1")
         if self.matrix is not None and {len(self.matrix), *map(len, self.matrix)} != {len(self.iou)}:
             raise UserError(f"Evaluation: matrix is not square with {len(self.iou)} rows, one for each class of iou")
-        scales = len(self.row.scales)  # refuses an experiment that is not known
+        scales = len(self.scales)
         if any(len(weights) != scales for *_, weights in self.attention_by_size):
             raise UserError(f"Evaluation: attention_by_size has a line without {scales} weights, one for each scale")
         if self.attention is not None and len(self.attention) != scales:
             raise UserError(f"Evaluation: attention has {len(self.attention)} weights, expected {scales}")
+        if self.recalibration and self.recalibration.keys() != self.iou.keys():
+            raise UserError("Evaluation: recalibration is not of the classes of iou")
 
     @classmethod
-    def of(cls, row, tally, **record):
-        """The scores of `tally`, a scoring.evaluate.Tally of `row`; record: the fields that say of what it was counted.
+    def of(cls, net, tally, **record):
+        """The scores of `tally`, a scoring.evaluate.Tally of the row or Model `net`.
+
+        record: the fields that say of what it was counted.
 
         Raises DataError where no pixel has a class.
         """
         if not tally.matrix.sum():
             raise DataError("no pixel of the ground truth has a class: all are 255")
-        ious = [None if np.isnan(iou) else float(iou) for iou in metrics.iou(tally.matrix)]
+        classes = net.dataset.classes
+        recalibration = {}
+        if tally.recalibration is not None:
+            recalibration = dict(zip(classes, map(_numbers, tally.recalibration), strict=True))
         return cls(
-            experiment=row.name,
+            experiment=net.name,
+            scales=tuple(map(float, net.scales)),
             images=tally.images,
             mean_iou=metrics.mean_iou(tally.matrix),
             pixel_accuracy=metrics.pixel_accuracy(tally.matrix),
             mean_accuracy=metrics.mean_accuracy(tally.matrix),
-            iou=dict(zip(datasets.find(row.dataset).classes, ious, strict=True)),
+            iou=dict(zip(classes, _numbers(metrics.iou(tally.matrix)), strict=True)),
             matrix=tuple(map(tuple, tally.matrix.tolist())),
             mean_iou_of_all_background=metrics.mean_iou(metrics.all_background(tally.matrix)),
             mean_iou_of_branches={f"{float(s):g}": metrics.mean_iou(matrix) for s, matrix in tally.branches.items()},
             attention=None if tally.weights is None else tuple(map(float, tally.weights)),
             attention_by_size=tuple((*line, tuple(map(float, w))) for *line, w in evaluate.by_size(tally.objects)),
+            recalibration=recalibration,
             **record,
         )
 
     @property
     def row(self):
-        """Its row of `attscale.experiments`. Raises ExperimentError where there is none of that name."""
-        return experiments.find(self.experiment)
+        """Its experiment; None for an edited net's, or one of a data set that is not of the project."""
+        try:
+            return experiments.find(self.experiment)
+        except ExperimentError:
+            return None
+
+    @property
+    def title(self):
+        """The experiment's for people, or the name alone."""
+        return self.row.title if self.row else self.experiment
 
     @property
     def mean_iou_of_all_classes(self):
@@ -98,7 +120,7 @@ class Evaluation:
 
         plots.confusion(Path(folder, "confusion.png"), np.array(self.matrix), list(self.iou))
         if self.attention_by_size:
-            plots.attention_by_size(Path(folder, "attention_by_size.png"), self.attention_by_size, self.row.scales)
+            plots.attention_by_size(Path(folder, "attention_by_size.png"), self.attention_by_size, self.scales)
 
     @property
     def markdown(self):
@@ -106,28 +128,44 @@ class Evaluation:
         title = " ".join(filter(None, (self.experiment, self.split, "with CRF" if self.crf else "")))
         lines = [f"# {title}", "", f"{self.images} images", "", "| score | % |", "|---|---|"]
         lines += [f"| {name} | {per_cent(getattr(self, key))} |" for key, name in SCORES.items()]
-        lines += ["", "| class | IOU, % |", "|---|---|"]
-        lines += [f"| {name} | {per_cent(iou)} |" for name, iou in self.iou.items()]
+        columns = ["class", "IOU, %", *(RECALIBRATION if self.recalibration else ())]
+        lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+        for name, iou in self.iou.items():
+            cells = [name, per_cent(iou), *map(three_digits, self.recalibration.get(name, ()))]
+            lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
     @property
     def text(self):
         """The scores as lines for a terminal, per cent, mean IOU last."""
-        lines = [f"{name:20} {per_cent(iou):>6}" for name, iou in self.iou.items()]
+        lines = [f"{'class':20} {'IOU, %':>6}   {', '.join(RECALIBRATION)}"] if self.recalibration else []
+        for name, iou in self.iou.items():
+            factors = "  ".join(f"{three_digits(mean):>6}" for mean in self.recalibration.get(name, ()))
+            lines.append(f"{name:20} {per_cent(iou):>6}   {factors}".rstrip())
         if self.attention_by_size:
-            lines += ["", "object size (px)  objects  " + "".join(f"scale {float(s):<6g}" for s in self.row.scales)]
+            lines += ["", "object size (px)  objects  " + "".join(f"scale {s:<6g}" for s in self.scales)]
         for low, high, count, weights in self.attention_by_size:
             lines.append(f"{low:6} to {high:<6}  {count:7}  " + "".join(f"{weight:<12.3f}" for weight in weights))
-        lines += ["", f"background alone     {per_cent(self.mean_iou_of_all_background):>6}"]
+        lines += ["", f"{f'{next(iter(self.iou))} alone':20} {per_cent(self.mean_iou_of_all_background):>6}"]
         lines += [f"scale {s:<6} alone   {per_cent(iou):>6}" for s, iou in self.mean_iou_of_branches.items()]
         if self.attention is not None:
-            weights = zip(self.row.scales, self.attention, strict=True)
-            lines.append("attention, mean      " + ", ".join(f"scale {float(s):g}: {w:.3f}" for s, w in weights))
+            weights = zip(self.scales, self.attention, strict=True)
+            lines.append("attention, mean      " + ", ".join(f"scale {s:g}: {w:.3f}" for s, w in weights))
         if None in self.iou.values():
             lines.append(f"absent classes as 0  {per_cent(self.mean_iou_of_all_classes):>6}   as the authors average")
         for key in ("pixel_accuracy", "mean_accuracy", "mean_iou"):
             lines.append(f"{SCORES[key]:20} {per_cent(getattr(self, key)):>6}")
         return "\n".join(lines) + f"   {self.experiment}, {self.images} images"
+
+
+def _numbers(values):
+    """Plain floats of an array, None for NaN."""
+    return tuple(None if np.isnan(value) else float(value) for value in values)
+
+
+def three_digits(mean):
+    """A mean for people, to three decimals; `-` where there is none."""
+    return "-" if mean is None else f"{mean:.3f}"
 
 
 def per_cent(share):

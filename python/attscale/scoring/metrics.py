@@ -15,6 +15,24 @@ def confusion(truth, prediction, classes):
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
+def sums_by_class(maps, truth):
+    """(classes, 2): the sum of each class's map over the pixels of that class, and over those of all others.
+
+    maps: (classes, H, W); truth: (H, W) class indices; pixels whose truth is IGNORE are left out.
+    """
+    valid = truth != IGNORE
+    values, labels = maps[:, valid], truth[valid]
+    own = np.bincount(labels, values[labels, np.arange(labels.size)], minlength=len(maps))
+    return np.stack([own, values.sum(axis=1, dtype=np.float64) - own], axis=1)
+
+
+def means_by_class(sums, matrix):
+    """What `sums_by_class` added up, by pixel; NaN where there is none. matrix: the confusion of the same pixels."""
+    own = matrix.sum(axis=1)
+    counts = np.stack([own, own.sum() - own], axis=1)
+    return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+
+
 def all_background(matrix):
     """The matrix of predicting class 0 everywhere, on the ground truth that `matrix` was counted on."""
     result = np.zeros_like(matrix)

@@ -7,7 +7,7 @@ on a file system that the workers share. Nothing but names travels through the s
 import dataclasses
 import os
 
-from attscale import experiments, options, processes
+from attscale import experiments, options, paper, processes
 from attscale.errors import ExperimentError, UserError
 from attscale.sweep.step import CRF, Job
 from attscale.training import runs
@@ -16,30 +16,35 @@ SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the
 _RETRIES = 2
 
 
-def rows_of(names, coco_stage=False):
-    """The experiments that `names` name, by their names or by a table's number for all that stand for its cells.
+def rows_of(names, coco_stage=False, data="data"):
+    """The experiments that `names` name, by their names or by a table for all that stand for its cells.
+
+    A table is a number, of Attention to Scale, or `refine:1`, of Attention to Refine. data: of the data sets.
 
     One that starts from another's weights, a second step, brings that one with it, before it. So do those that start
     from MS-COCO with the experiment that pretrains on it, with `coco_stage` or where that one is named as well.
     """
-    named = {row.name: row for name in names for row in _named(name)}
+    named = {row.name: row for name in names for row in _named(name, data)}
     chosen = {}
     for row in named.values():
         chain = [row]  # the experiment, what it starts from, what that one starts from, ...
         while first := chain[-1].initial_row or _stage_of(chain[-1], named, coco_stage):
-            chain.append(experiments.find(first))
+            chain.append(experiments.find(first, data))
         for needed in reversed(chain):
             chosen.setdefault(needed.name, needed)
     return list(chosen.values())
 
 
-def _named(name):
-    if not name.isdigit():
-        return [experiments.find(name)]
-    rows = [row for row in experiments.EXPERIMENTS.values() if any(cell.table == int(name) for cell in row.cells)]
+def _named(name, data):
+    number = name.removeprefix("refine:")
+    if not number.isdigit():
+        return [experiments.find(name, data)]
+    table = (paper.SCALE if number == name else paper.REFINE, int(number))
+    cells = [(row, cell) for row in experiments.EXPERIMENTS.values() for cell in row.cells]
+    rows = {row.name: row for row, cell in cells if (cell.paper, cell.table) == table}
     if not rows:
         raise ExperimentError(f"no experiment stands for a cell of table {name}")
-    return rows
+    return list(rows.values())
 
 
 def _stage_of(row, named, coco_stage):
@@ -70,7 +75,7 @@ def stages_of(training, shards):
 
     Raises UserError where the weights are missing that it starts from.
     """
-    row, weights = experiments.find(training.name), training.run.weights
+    row, weights = experiments.find(training.name, training.run.data), training.run.weights
     if weights and not training.after and not os.path.exists(weights):
         stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
         raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py{stage})")

@@ -90,11 +90,12 @@ def train(job):
 def predict(job):
     """Predicts this shard of the split that the experiment is scored on."""
     from attscale.inference import predictions, sources
+    from attscale.prototxt import Model
 
     row, _, split = _scored_on(job)
     images, options = sources.files(_images(job), oriented=False), predictions.Options(scores=job.crf)
     on = {"gpus": job.run.gpus, "threads": job.run.threads}
-    predictions.predict(row, job.folder / runs.FINAL, images, job.folder / split, options, **on)
+    predictions.predict(Model.of(row, job.run.data), job.folder / runs.FINAL, images, job.folder / split, options, **on)
 
 
 def crf(job):
@@ -123,7 +124,7 @@ def _score(job, predictions, folder, *, crf):
     row, dataset, split = _scored_on(job)
     pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
     weights = provenance.attention(predictions, [prediction.stem for prediction, _ in pairs])
-    tally = evaluate.evaluate_files(pairs, len(dataset.classes), weights=weights)
+    tally = evaluate.evaluate_files(pairs, dataset, weights=weights)
     Evaluation.of(row, tally, split=split, crf=crf, weights=str(job.folder / runs.FINAL)).write(folder)
 
 
@@ -154,11 +155,8 @@ def _images(job):
 
 def _scored_on(job):
     """Experiments that were trained on val as well are for the test set, whose ground truth VOC's server has."""
-    from attscale import datasets
-
-    row = experiments.find(job.name)
-    dataset = datasets.find(row.dataset)
-    return row, dataset, "test" if row.split == experiments.TRAINVAL else dataset.val
+    row = experiments.find(job.name, job.run.data)
+    return row, row.dataset, "test" if row.split == experiments.TRAINVAL else row.dataset.val
 
 
 if __name__ == "__main__":

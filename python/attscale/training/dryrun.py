@@ -55,9 +55,11 @@ def _attempt(options):
 def main(argv):
     folder, _ = processes.adopt(argv)
     stopping.second_interrupt_ends_at_once()
+    from attscale.training import models
+
     options = runs.load(folder)
     with stopping.Stop() as stop:
-        trainer.set_up(options)
+        trainer.set_up(models.of(options), options)
         measured = measure(options, folder, stop)
     if measured is None:
         sys.exit(128 + signal.Signals[stop.asked])
@@ -70,18 +72,18 @@ def measure(options, folder, stop=None):
     Without weights, too: what the net needs does not depend on them.
     """
     from attscale.machine import device, inspection
-    from attscale.training import journal, loop
+    from attscale.training import journal, loop, models
 
-    row = options.row
+    model = models.of(options)
     started = time.monotonic()
-    final = loop.train(row, folder, options, stop=stop, measured=True)
+    final = loop.train(model, folder, options, stop=stop, measured=True)
     if final is None:
         return None
     seconds = time.monotonic() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     last = journal.read(folder)[-1]
     gpu = device.gpu_memory() if options.gpus else None
-    one = inspection.total(inspection.inspect(row))
+    one = inspection.total(inspection.inspect(model))
     return {
         "loss": sum(last["losses"].values()),
         "seconds": seconds,
@@ -92,13 +94,17 @@ def measure(options, folder, stop=None):
         "weights_bytes": final.stat().st_size,
         "tops_bytes": 2 * one.memory * options.batch_size,
         "parameters": one.parameters,
+        "histories": 2 if model.solver.type == "Adam" else 1,
+        "needs_weights": bool(model.start),
     }
 
 
 def _lines(options, measured):
-    row, images, second = options.row, options.batch_size * options.iter_size, measured["seconds_of_the_last"]
-    yield f"{row.name}: {images} images an iteration, {options.batch_size} at once"
-    untrained = ", without the weights that it starts from" if row.start and options.weights is None else ""
+    images, second = options.batch_size * options.iter_size, measured["seconds_of_the_last"]
+    yield f"{options.experiment}: {images} images an iteration, {options.batch_size} at once"
+    untrained = (
+        ", without the weights that it starts from" if measured["needs_weights"] and options.weights is None else ""
+    )
     yield f"loss {measured['loss']:.3f} after two iterations{untrained}"
     yield (
         f"memory: {measured['memory_mib'] / 2**10:.2f} GiB of main memory at most; "
@@ -109,7 +115,7 @@ def _lines(options, measured):
     elif options.gpus:
         used, of = measured["gpu_memory_mib"] / 2**10, measured["gpu_memory_of_mib"] / 2**10
         yield f"GPU memory: {used:.2f} of {of:.2f} GiB in use after two iterations, by all processes on that GPU"
-    parameters, histories = 4 * measured["parameters"], 2 if row.solver.type == "Adam" else 1
+    parameters, histories = 4 * measured["parameters"], measured["histories"]
     yield (
         f"of the net: {measured['tops_bytes'] / 2**30:.2f} GiB for the tops of a batch and their gradients, "
         f"{(2 + histories) * parameters / 2**30:.2f} GiB for parameters, gradients and the solver's history"

@@ -10,7 +10,7 @@ from pathlib import Path
 import caffe
 import numpy as np
 
-from attscale import datasets, progress, prototxt
+from attscale import progress
 from attscale.data import lists, verify
 from attscale.data.loader import batch_files
 from attscale.errors import DataError, ExperimentError, RunError
@@ -28,10 +28,10 @@ from attscale.weights import manifest
 EXPLODED = 1e3
 
 
-def train(row, folder, options, *, rank=0, stop=None, nccl_id=None, measured=False):
-    """Trains `row` in `folder`, from its newest good snapshot if there is one, to `folder`/final.caffemodel.
+def train(model, folder, options, *, rank=0, stop=None, nccl_id=None, measured=False):
+    """Trains the Model in `folder`, from its newest good snapshot if there is one, to `folder`/final.caffemodel.
 
-    options: the RunOptions, for all that `row` does not say itself. rank: of one process for each GPU; nccl_id: theirs.
+    options: the RunOptions, for all that `model` does not say. rank: of one process for each GPU; nccl_id: theirs.
     Returns the path of the final weights, or None when a signal stopped it: then a snapshot was taken, if there was
     an iteration to keep. stop: the Stop that the process has installed; without one, signals are heard meanwhile.
     measured: only to see what it takes, and so without weights, too.
@@ -42,10 +42,10 @@ def train(row, folder, options, *, rank=0, stop=None, nccl_id=None, measured=Fal
     """
     if stop is None:
         with stopping.Stop() as stop:
-            return train(row, folder, options, rank=rank, stop=stop, nccl_id=nccl_id, measured=measured)
+            return train(model, folder, options, rank=rank, stop=stop, nccl_id=nccl_id, measured=measured)
     folder = Path(folder)
     try:
-        run = _begin(row, folder, options, rank, stop, nccl_id, measured)
+        run = _begin(model, folder, options, rank, stop, nccl_id, measured)
     except stopping.StoppedError:
         if rank == 0:
             progress.say(f"{stop.asked}: stopped before the first iteration")
@@ -56,43 +56,42 @@ def train(row, folder, options, *, rank=0, stop=None, nccl_id=None, measured=Fal
     if rank == 0:
         run.demand_sound_weights()
         snapshots.reserve(folder, solvers.weights_bytes(run.solver.net))
-        solvers.write_weights(run.solver.net, folder / FINAL, row.name)
+        solvers.write_weights(run.solver.net, folder / FINAL, model.name)
     return folder / FINAL
 
 
-def _begin(row, folder, options, rank, stop, nccl_id, measured):
+def _begin(model, folder, options, rank, stop, nccl_id, measured):
     """All that comes before the first iteration: a _Run. Raises StoppedError."""
     stop.check()
-    if options.weights is None and row.start and not measured:
+    if options.weights is None and model.start and not measured:
         raise ExperimentError(
-            f"{row.name} starts from {row.start}: name such a file with --weights (without one every "
-            f"layer but the last would start at zero and stay there){manifest.advice(row.initial_weights)}"
+            f"{model.name} starts from {model.start}: name such a file with --weights (without one every "
+            f"layer but the last would start at zero and stay there){manifest.advice(model.initial_weights)}"
         )
-    dataset = datasets.find(row.dataset)
-    verify.ensure(dataset, options.data, row.split or dataset.train, lambda pairs: _checking(pairs, stop))
+    verify.ensure(model.dataset, options.data, model.list, lambda pairs: _checking(pairs, stop))
     make_folder(folder)
-    snapshot = snapshots.newest_good(folder, solvers.fingerprint(row), progress.say)
+    snapshot = snapshots.newest_good(folder, solvers.fingerprint(model), progress.say)
     stop.check()
-    solver = solvers.make(row, folder, options, rank, snapshot.iteration if snapshot else 0)
+    solver = solvers.make(model, folder, options, rank, snapshot.iteration if snapshot else 0)
     if snapshot:
         solvers.restore(solver, snapshot)
     elif options.weights is not None:
-        fresh = solvers.start_from(options.weights, solver.net, row)
+        fresh = solvers.start_from(options.weights, solver.net, model)
         progress.say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
     stop.begin()
     if nccl_id is not None:
         nccl = caffe.NCCL(solver, nccl_id)
         nccl.bcast()
         solver.add_callback(nccl)
-    return _Run(row, folder, options, rank, solver, snapshot)
+    return _Run(model, folder, options, rank, solver, snapshot)
 
 
 class _Run:
     """The loop's own: the solver, what it said since the last record, and where that goes."""
 
-    def __init__(self, row, folder, options, rank, solver, snapshot):
-        self.row, self.folder, self.options, self.rank, self.solver = row, folder, options, rank, solver
-        self.fingerprint = solvers.fingerprint(row)
+    def __init__(self, model, folder, options, rank, solver, snapshot):
+        self.model, self.folder, self.options, self.rank, self.solver = model, folder, options, rank, solver
+        self.fingerprint = solvers.fingerprint(model)
         self.start, kept = (snapshot.iteration, snapshot.kept) if snapshot else (0, snapshots.Kept())
         self.sums = dict(kept.sums) or dict.fromkeys(solver.net.outputs, 0.0)
         self.best = kept.best
@@ -104,9 +103,9 @@ class _Run:
 
     def go(self, stop):
         """Runs the iterations that are left; returns whether it came to the last before it was to stop."""
-        options, limit, quiet = self.options, self.row.solver.max_iter, self.rank > 0
+        options, limit, quiet = self.options, self.model.solver.max_iter, self.rank > 0
         self._start_clock()
-        shown = {"initial": self.start, "unit": "it", "desc": self.row.name, "smoothing": 0.05, "mininterval": 1}
+        shown = {"initial": self.start, "unit": "it", "desc": self.model.name, "smoothing": 0.05, "mininterval": 1}
         with progress.Bar(total=limit, disable=quiet, **shown) as bar:
             for iteration in range(self.start + 1, limit + 1):
                 stop.before(iteration)
@@ -136,7 +135,7 @@ class _Run:
         except (DataError, ProcessDiedError) as error:
             raise type(error)(f"{error} (iteration {iteration}; earlier snapshots are kept in {self.folder})") from None
         self.inside += time.monotonic() - began - self.passes.ours
-        self.images += self.row.solver.batch_size * len(self.passes.losses)
+        self.images += self.model.batch_size * len(self.passes.losses)
         self.waited += self.passes.waited
         for number, losses in enumerate(self.passes.losses):
             for head, loss in losses.items():
@@ -145,8 +144,8 @@ class _Run:
                 self.sums[head] += loss / len(self.passes.losses)
 
     def _refuse(self, iteration, number, head, loss):
-        loader = prototxt.loader_options(self.row, self.options.data, **solvers.sequence(self.options, self.rank))
-        batch = (iteration - 1) * self.row.solver.iter_size + number
+        loader = self.model.loader(self.options.data, **solvers.sequence(self.options, self.rank))
+        batch = (iteration - 1) * self.model.solver.iter_size + number
         files = ", ".join(str(image) for image, _ in batch_files(batch, loader))
         raise RunError(f"iteration {iteration}: {head} is {loss:g} on the batch {files}; {self._way_on()}")
 
@@ -178,11 +177,11 @@ class _Run:
 
     def _test(self, iteration):
         started = time.monotonic()
-        self.scorer = self.scorer or Predictor(self.row, share_with=self.solver.net)
-        dataset = datasets.find(self.row.dataset)
+        self.scorer = self.scorer or Predictor(self.model, share_with=self.solver.net)
+        dataset = self.model.dataset
         pairs = lists.read_split(dataset, self.options.data, dataset.val)
         bar = functools.partial(progress.Bar, unit="image", desc=dataset.val, leave=False)
-        result = evaluate.evaluate(self.scorer, pairs, len(dataset.classes), progress=bar)
+        result = evaluate.evaluate(self.scorer, pairs, progress=bar)
         score = metrics.mean_iou(result.matrix)
         self.journal.write({"iteration": iteration, "mean_iou": score})
         progress.say(f"iteration {iteration}: mean IOU on {dataset.val} {100 * score:.2f}")
@@ -196,7 +195,7 @@ class _Run:
             return
         self.demand_finite_weights(iteration)
         started = time.monotonic()
-        snapshots.reserve(self.folder, solvers.snapshot_bytes(self.solver.net, self.row.solver.type))
+        snapshots.reserve(self.folder, solvers.snapshot_bytes(self.solver.net, self.model.solver.type))
         save = functools.partial(solvers.save, self.solver, iteration)
         snapshots.write(self.folder, iteration, self.fingerprint, save, snapshots.Kept(sums=self.sums, best=self.best))
         snapshots.prune(self.folder, self.fingerprint, self.options.keep, self.best and self.best[1])
@@ -211,8 +210,10 @@ class _Run:
     def demand_sound_weights(self):
         """The same after the last iteration, and where the loss that comes of the weights has exploded: nobody else
         would pass an image through them."""
-        self.demand_finite_weights(self.row.solver.max_iter)
-        for head, loss in self.solver.net.forward().items():
+        self.demand_finite_weights(self.model.solver.max_iter)
+        with solvers.statistics_kept(self.solver.net):
+            losses = self.solver.net.forward()
+        for head, loss in losses.items():
             if _exploded(float(loss)):
                 raise RunError(f"after the last iteration {head} is {float(loss):g}: the weights blew up")
 

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from attscale import experiments, options
+from attscale import options
 from attscale.errors import ExperimentError, OutOfMemoryError, RunError, UserError, reading
 from attscale.files import clear, make_folder, naming
 from attscale.processes import ProcessDiedError
@@ -36,7 +36,8 @@ _PACKAGES = ("matplotlib", "numpy", "opencv-python-headless", "pillow", "protobu
 class RunOptions:
     """All that decides the outcome of a training run, and how it is watched and kept."""
 
-    experiment: str
+    experiment: str  # its name, or that of the edited net
+    net: str | None = None  # folder of the edited prototxts, absolute
     data: str  # folder of the data sets, absolute
     weights: str | None = None  # caffemodel to start from, absolute
     seed: int = 0
@@ -70,28 +71,22 @@ class RunOptions:
         return cls(experiment=row.name, **(own | others))
 
     @property
-    def row(self):
-        """The experiment, with this run's iterations and batch."""
-        row = experiments.find(self.experiment)
-        own = {"max_iter": self.max_iter, "batch_size": self.batch_size, "iter_size": self.iter_size}
-        return dataclasses.replace(row, solver=dataclasses.replace(row.solver, **own))
-
-    @property
     def ranks(self):
         """How many processes train it: one for each GPU, or one on the CPU."""
         return max(1, len(self.gpus))
 
 
-def split_batch(row, gpus, batch_size, iter_size):
-    """batch_size and iter_size: the row's images an iteration, shared by the GPUs, unless both are given.
+def split_batch(own, gpus, batch_size, iter_size):
+    """batch_size and iter_size: the net's own images an iteration, shared by the GPUs, unless both are given.
 
+    own: what has its batch_size and iter_size, such as a Solver.
     A batch size alone changes the images an iteration on one device, as in Caffe's own solvers; on several GPUs it
     says how the images are shared. Raises ExperimentError where they do not divide.
     """
-    batch = batch_size or row.solver.batch_size
+    batch = batch_size or own.batch_size
     if iter_size or (batch_size and gpus <= 1):
-        return {"batch_size": batch, "iter_size": iter_size or row.solver.iter_size}
-    images, at_once = row.solver.batch_size * row.solver.iter_size, batch * max(1, gpus)
+        return {"batch_size": batch, "iter_size": iter_size or own.iter_size}
+    images, at_once = own.batch_size * own.iter_size, batch * max(1, gpus)
     if images % at_once:
         raise ExperimentError(
             f"{images} images an iteration are no multiple of {gpus} GPUs times batches of {batch}: "

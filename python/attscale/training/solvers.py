@@ -1,5 +1,7 @@
 """Caffe's solver of a run: made, started from weights, saved, and listened to inside of its steps."""
 
+import contextlib
+import copy
 import hashlib
 import json
 import time
@@ -20,23 +22,23 @@ from attscale.weights import caffemodel, load
 _PREFIX = "train"  # of the names that Caffe gives to the files of a snapshot
 
 
-def make(row, folder, options, rank, start):
+def make(model, folder, options, rank, start):
     """The solver at iteration `start`. Keeps the prototxts of the run; Caffe gets them with this start's options.
 
     By a file in memory: one on a disk would stay where the process is killed.
     """
     data_root, place = Path(options.data).resolve(), sequence(options, rank)
-    message = prototxt.solver(row)
+    message = copy.deepcopy(model.solver)
     message.net, message.snapshot_prefix = prototxt.FILES[0], f"{runs.SNAPSHOTS}/{_PREFIX}"
     message.random_seed = options.seed
     message.display = message.snapshot = 0  # the loop logs each loss itself, and keeps the snapshots
     if rank == 0:
-        messages = (prototxt.train_net(row, data_root, **place), prototxt.deploy_net(row), message)
+        messages = (model.train_net(data_root, **place), model.deploy, message)
         for name, kept in zip(prototxt.FILES, messages, strict=True):
             write_text(folder / name, text_format.MessageToString(kept))
         write_text(folder / runs.CAFFE, json.dumps(caffe_build(), indent=1) + "\n")
     message.ClearField("net")
-    message.net_param.CopyFrom(prototxt.train_net(row, data_root, **place, first=start * row.solver.iter_size))
+    message.net_param.CopyFrom(model.train_net(data_root, **place, first=start * message.iter_size))
     message.snapshot_prefix = str(snapshots.partial(folder) / _PREFIX)
     with prototxt.as_file(message) as path:
         return caffe.get_solver(path)
@@ -47,12 +49,12 @@ def sequence(options, rank):
     return {"seed": options.seed, "rank": rank, "ranks": options.ranks}
 
 
-def start_from(path, net, row):
+def start_from(path, net, model):
     """Copies the weights; returns the layers that they leave out. Raises WeightsError for one that needs them."""
     fresh = load.load(net, caffemodel.read(path), complete=False)
-    if needed := [name for name in prototxt.needs_weights(prototxt.train_net(row)) if name in fresh]:
+    if needed := [name for name in model.needs_weights if name in fresh]:
         raise WeightsError(
-            f"{path}: has no weights for {', '.join(needed[:4])}, which {row.name} does not learn from scratch"
+            f"{path}: has no weights for {', '.join(needed[:4])}, which {model.name} does not learn from scratch"
         )
     return fresh
 
@@ -62,12 +64,14 @@ def seed_dropout(seed, iteration, rank):
     caffe.set_random_seed(int(np.random.SeedSequence([seed, iteration, rank]).generate_state(1)[0]))
 
 
-def fingerprint(row):
+def fingerprint(model):
     """Of the net, its losses and the solver's type: what a snapshot has to agree with, whatever it was trained on."""
-    net = prototxt.train_net(row)
+    net = model.train_net()
     net.ClearField("name")
-    net.layer[0].ClearField("python_param")  # the data layer's, whose options say which images
-    return hashlib.sha256(f"{row.solver.type} {text_format.MessageToString(net)}".encode()).hexdigest()
+    for layer in net.layer:
+        if layer.type == "Python" and layer.python_param.layer == "SegData":
+            layer.ClearField("python_param")  # whose options say which images
+    return hashlib.sha256(f"{model.solver.type} {text_format.MessageToString(net)}".encode()).hexdigest()
 
 
 def restore(solver, snapshot):
@@ -88,6 +92,16 @@ def save(solver, iteration, folder):
     (folder / snapshots.STATE).write_bytes(state.SerializeToString())
     state_path.unlink()
     weights_path.rename(folder / snapshots.WEIGHTS)
+
+
+@contextlib.contextmanager
+def statistics_kept(net):
+    """A pass of the training net inside of this does not count for BatchNorm's statistics."""
+    blobs = [blob for name, own in net.params.items() if net.layer_dict[name].type == "BatchNorm" for blob in own]
+    kept = [blob.data.copy() for blob in blobs]
+    yield
+    for blob, values in zip(blobs, kept, strict=True):
+        blob.data[...] = values
 
 
 def write_weights(net, path, name):

@@ -23,8 +23,11 @@ def main(argv):
 
 def train(folder, rank, stop):
     """Trains rank `rank` of the run in `folder` until it is finished, or exits as the signal that stopped it has it."""
+    from attscale.training import models
+
     options = runs.load(folder)
-    set_up(options, rank)
+    model = models.of(options, folder)
+    set_up(model, options, rank)
 
     from attscale.training import journal, loop
 
@@ -32,23 +35,26 @@ def train(folder, rank, stop):
     if options.ranks > 1:
         memory, nccl_id = share(folder, rank)
         stop.share(memory, rank, options.ranks)
-    final = loop.train(options.row, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
+    final = loop.train(model, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
     if rank == 0 and final:
         *_, last = (record["losses"] for record in journal.read(folder) if "losses" in record)
         print(f"loss over the last iterations: {sum(last.values()):.3f}")
-        print(f"weights: {final}\nscore them: python tools/evaluate.py {options.experiment} --weights {final}")
+        net = options.experiment if options.net is None else f"--net {folder}"
+        if not Path("data").exists() or not Path("data").samefile(options.data):
+            net += f" --data {options.data}"
+        print(f"weights: {final}\nscore them: python tools/evaluate.py {net} --weights {final}")
     elif rank == 0:
         print(f"continue with: python tools/train.py --resume {folder}")
         sys.exit(128 + signal.Signals[stop.asked])
 
 
-def set_up(options, rank=0):
+def set_up(model, options, rank=0):
     """Has this process use the run's threads and its device. Raises UserError where that or the batch cannot be."""
     from attscale.machine import device, limits
     from attscale.machine.threads import limit_threads
 
-    limits.check_batch(options.row)
-    limit_threads(options.row, options.threads)
+    limits.check_batch(model)
+    limit_threads(model, options.threads)
     device.choose(options.gpus, rank)
 
 

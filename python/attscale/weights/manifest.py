@@ -25,6 +25,8 @@ class Entry:
     size: int | None = None
     sha256: str | None = None
     members: dict[str, str] = dataclasses.field(default_factory=dict)
+    makes: str | None = None  # the caffemodel that `by` makes of it
+    by: str | None = None
 
     @property
     def results(self):
@@ -37,6 +39,8 @@ def advice(file):
     for entry in read(FILE).values() if file else ():
         if Path(file).name in entry.results:
             return f"; python tools/fetch_weights.py {entry.name} fetches it"
+        if Path(file).name == entry.makes:
+            return f"; python tools/fetch_weights.py {entry.name} fetches what {entry.by} makes it of"
     return ""
 
 

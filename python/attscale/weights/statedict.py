@@ -10,6 +10,7 @@ import io
 import json
 import math
 import pickletools
+import reprlib
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ import numpy as np
 
 from attscale.errors import WeightsError, reading
 from attscale.weights import manifest
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxtuple = 2, 60, 60, 6
 
 #: The classes of torch that say what numbers a storage holds.
 _STORAGES = {
@@ -118,10 +122,10 @@ def _read_safetensors(path):
 def _span(where, entry, start, room):
     kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if kind not in _SAFETENSORS:
-        raise WeightsError(f"{where}: holds {kind!r:.40}, expected one of {', '.join(_SAFETENSORS)}")
+        raise WeightsError(f"{where}: holds {_short(kind)}, expected one of {', '.join(_SAFETENSORS)}")
     dtype = np.dtype(_SAFETENSORS[kind])
     if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
-        raise WeightsError(f"{where}: shape {shape!r:.60} or offsets {begin!r:.20}, {end!r:.20} are no sizes")
+        raise WeightsError(f"{where}: shape {_short(shape)} or offsets {_short(begin)}, {_short(end)} are no sizes")
     if end > room or end - begin != math.prod(shape) * dtype.itemsize:
         raise WeightsError(f"{where}: has bytes {begin} to {end} of {room}, which do not hold a {kind} of {shape}")
     return _Span(dtype, shape, start + begin)
@@ -196,7 +200,7 @@ class _Program:
             raise WeightsError(f"{self.path}: holds {_words(result)}, expected tensors by name")
         for name, value in result.items():
             if not isinstance(value, _Tensor):
-                raise WeightsError(f"{self.path}: {name!r:.60} is {_words(value)}, expected a tensor: no state dict")
+                raise WeightsError(f"{self.path}: {_short(name)} is {_words(value)}, expected a tensor: no state dict")
         return result
 
     def step(self, name, argument):
@@ -261,12 +265,14 @@ class _Program:
         words = kind.name.split() if isinstance(kind, _Global) else []
         if len(words) != 2 or words[0] != "torch" or words[1] not in _STORAGES:
             raise WeightsError(f"{self.path}: holds {_words(kind)}, expected one of torch's {', '.join(_STORAGES)}")
+        if not isinstance(key, str):
+            raise WeightsError(f"{self.path}: a storage is called {_short(key)}, expected text")
         dtype, member = np.dtype(_STORAGES[words[1]]), f"{self.folder}data/{key}"
         if member not in self.members:
-            raise WeightsError(f"{self.path}: has no member {member!r:.80}")
+            raise WeightsError(f"{self.path}: has no member {_short(member)}")
         size = self.members[member].file_size
         if type(count) is not int or size != count * dtype.itemsize:
-            raise WeightsError(f"{self.path}: {member} has {size} bytes, expected {count!r:.20} {dtype} numbers")
+            raise WeightsError(f"{self.path}: {member} has {size} bytes, expected {_short(count)} {dtype} numbers")
         return _Storage(member, dtype, count)
 
     def tensor(self, storage, offset, shape, strides):
@@ -277,12 +283,11 @@ class _Program:
             or len(shape) != len(strides)
             or not all(type(n) is int and n >= 0 for n in sizes)
         ):
-            raise WeightsError(f"{self.path}: a tensor of shape {shape!r:.60}, strides {strides!r:.60} cannot be")
+            raise WeightsError(f"{self.path}: a tensor of shape {_short(shape)}, strides {_short(strides)} cannot be")
         last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
         if 0 not in shape and (last >= storage.count or math.prod(shape) > storage.count):
-            raise WeightsError(
-                f"{self.path}: a tensor of shape {shape!r:.60}, strides {strides!r:.60} is larger than {storage.member}"
-            )
+            form = f"shape {_short(shape)}, strides {_short(strides)}"
+            raise WeightsError(f"{self.path}: a tensor of {form} is larger than {storage.member}")
         return _Tensor(storage, min(offset, storage.count), shape, strides)
 
     def set_items(self, items):
@@ -295,6 +300,11 @@ class _Program:
         """The state of the dict itself: versions of the modules (`_metadata`), of no use here."""
         if not isinstance(self.stack[-1], dict) or not isinstance(state, dict) or set(state) != {"_metadata"}:
             raise WeightsError(f"{self.path}: its pickle sets the state of {_words(self.stack[-1])}: no state dict")
+
+
+def _short(value):
+    """A value that a file made up, in few letters. Python's own repr of tuples in tuples grows without bounds."""
+    return _SHORT.repr(value)
 
 
 def _words(value):

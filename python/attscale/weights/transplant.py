@@ -22,8 +22,9 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A net's layers with weights: name to shapes, name to the layer that owns the parameters, and the classifier."""
+    """A net's layers with weights: name to type, to shapes, to the layer that owns the parameters; the classifier."""
 
+    types: dict[str, str]
     shapes: dict[str, list[tuple[int, ...]]]
     owners: dict[str, str]
     classifier: str  # fc8_<data set>
@@ -31,7 +32,8 @@ class Target:
     @classmethod
     def of(cls, net, classifier):
         """Reads it off a caffe.Net."""
-        return cls(shapes_of(net), owners_of(net), classifier)
+        types = {name: net.layer_dict[name].type for name in net.params}
+        return cls(types, shapes_of(net), owners_of(net), classifier)
 
 
 def transplant(weights, target, *, rename_classifier=False, fresh_classifier=False, partial=False):
@@ -57,7 +59,7 @@ def transplant(weights, target, *, rename_classifier=False, fresh_classifier=Fal
                 lines.append(Line(name, "missing"))
                 continue
             used.add(source)
-            result.append(Layer(name, "Convolution", fit(weights, source, shapes)))
+            result.append(Layer(name, target.types[name], fit(weights, source, shapes)))
             lines.append(_line(weights.layers[source], result[-1]))
         else:
             source = sources[owner]

@@ -5,6 +5,7 @@ it by section; here is computed what they show.
 """
 
 import itertools
+import math
 import operator
 import time
 
@@ -29,6 +30,7 @@ def page(runs, title="Results", speeds=()):
         lstrip_blocks=True,
     )
     environment.filters["per_cent"] = evaluations.per_cent
+    environment.filters["three_digits"] = evaluations.three_digits
     tables = compare.tables([pair for run in runs for pair in run.evaluations])
     by_paper = itertools.groupby(tables, operator.attrgetter("paper"))
     text = environment.get_template("page.html").render(
@@ -42,6 +44,7 @@ def page(runs, title="Results", speeds=()):
         facts=facts,
         shares=shares,
         before_and_after=before_and_after,
+        contrast=contrast,
     )
     return evaluations.printable(text)
 
@@ -72,6 +75,12 @@ def facts(run):
 def shares(counts):
     """The shares that a row of a confusion matrix has of its sum."""
     return [count / max(1, sum(counts)) for count in counts]
+
+
+def contrast(run):
+    """(class, mean recalibration on its pixels, elsewhere) of a run, by their difference; last what has none."""
+    lines = [(name, *means) for name, means in run.result.recalibration.items()]
+    return sorted(lines, key=lambda line: math.inf if None in line else line[2] - line[1])
 
 
 def before_and_after(run):
