@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from caffe import layers as L
 
-from attscale import prototxt
-from attscale.prototxt.model import needs_weights
 from attscale.nets import psp, resnet34
 from attscale.nets.blocks import Branch
 from attscale.nets.geometry import STRIDES
+from attscale.prototxt.model import needs_weights
 from attscale.weights.load import owners_of
 from helpers.net_cases import layers
 from helpers.resnet_cases import Trunk, fill_norms, message_of, net_of
