@@ -45,6 +45,12 @@ def test_the_whole_model_beside_the_base():
     assert said.groups() == (f"{mean(differences):.2f}", *(f"{difference:+.2f}" for difference in differences))
 
 
+def test_recalibration_has_come_to_one():
+    least = float(re.search(r"on average at least (\S+) for every", PAGE)[1])
+    found = [evaluations.read(FOLDER / f"shapes_refine/refine2_esupv_seed{seed}.json") for seed in (0, 1, 2)]
+    assert round(min(min(means) for one in found for means in one.recalibration.values()), 3) == least
+
+
 def test_camvid():
     path = "camvid/attention3_esupv_narrow.json"
     assert row("three scales merged by attention") == [f"{score(path):.2f}", f"{score(path, 'pixel_accuracy'):.2f}"]
