@@ -18,6 +18,9 @@ class Trunk(recipe.Trunk):
     from_scratch: bool = True
     dropout: float = 0.0
 
+    def __post_init__(self):
+        """Frozen statistics beside fillers are refused in earnest; here they are filled by hand."""
+
 
 def net_of(shape, add, phase=caffe.TRAIN):
     """A caffe.Net: the input `data` of that shape and what `add(branch, data)` puts on it; gradients go all over.

@@ -1,5 +1,6 @@
 """ResNet-34 and pyramid pooling in Caffe against PyTorch, with the same weights, through conversion and file."""
 
+import caffe
 import numpy as np
 import pytest
 
@@ -102,13 +103,13 @@ def test_statistics_move_as_pytorchs_but_for_their_weights(tmp_path):
         check_close(sums / 1.999, (0.999 * old + new) / 1.999, "statistics")
 
 
-@pytest.mark.parametrize("statistics", ["train", "frozen"])
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST], ids=["train", "test"])
 @pytest.mark.parametrize("size", [(41, 41), (13, 8), (4, 5)])
-def test_pyramid_pooling_is_pytorchs_at_any_size(size, statistics):
+def test_pyramid_pooling_is_pytorchs_at_any_size(size, phase):
     """Forward, and the gradients of the features and of all weights."""
-    trunk = Trunk(width=1 / 8, batch_norm=statistics)
+    trunk = Trunk(width=1 / 8)
     shape = (2, trunk.channels(512), *size)
-    net = net_of(shape, lambda branch, data: psp.pyramid(branch, data, trunk, lr_mult=10))
+    net = net_of(shape, lambda branch, data: psp.pyramid(branch, data, trunk, lr_mult=10), phase)
     fill_norms(net, calm=True)
     state = {}
     for name, blobs in net.params.items():
@@ -125,7 +126,7 @@ def test_pyramid_pooling_is_pytorchs_at_any_size(size, statistics):
     features = np.maximum(rng.normal(size=shape), 0).astype(np.float32)
     net.blobs["data"].data[...] = features
     features = torch.from_numpy(features).double().requires_grad_()
-    top = torch_nets.pyramid(state, features, training=statistics == "train")
+    top = torch_nets.pyramid(state, features, training=phase == caffe.TRAIN)
     net.forward()
     check_close(net.blobs["psp_conv"].data, top, "top")
     direction = rng.normal(size=top.shape).astype(np.float32)
