@@ -129,7 +129,9 @@ def test_own_sets_are_found_behind_the_projects(tmp_path):
     (data / "empty").mkdir()
     assert datasets.names(data) == (*datasets.built_in(), "photos", "zoo")
     assert datasets.find("voc12", data) == datasets.find("voc12")
-    with pytest.raises(ExperimentError, match=r"no data set 'photo'; known are ade20k, .*voc12, photos, zoo, and there is no "):
+    with pytest.raises(
+        ExperimentError, match=r"no data set 'photo'; known are ade20k, .*voc12, photos, zoo, and there is no "
+    ):
         datasets.find("photo", data)
 
 

@@ -170,9 +170,7 @@ def find(name, data="data"):
         return _read(Path(__file__).with_name(f"{name}.toml"))
     if name in _own(data):
         return _read_own(own)
-    raise ExperimentError(
-        f"no data set {name!r}; known are {', '.join(names(data))}, and there is no {own}"
-    )
+    raise ExperimentError(f"no data set {name!r}; known are {', '.join(names(data))}, and there is no {own}")
 
 
 def names(data="data"):
