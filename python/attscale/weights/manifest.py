@@ -40,7 +40,7 @@ def advice(file):
         if Path(file).name in entry.results:
             return f"; python tools/fetch_weights.py {entry.name} fetches it"
         if Path(file).name == entry.makes:
-            return f"; {entry.by} makes it of what python tools/fetch_weights.py {entry.name} fetches, or says where to fetch"
+            return f"; python tools/fetch_weights.py {entry.name} gets or names what {entry.by} makes it of"
     return ""
 
 
