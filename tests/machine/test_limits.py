@@ -8,6 +8,7 @@ import pytest
 from attscale import experiments, prototxt
 from attscale.errors import ExperimentError
 from attscale.machine import limits
+from attscale.prepare import own
 from attscale.prototxt import Model
 from helpers.net_cases import EACH_KIND, KINDS, narrow, with_inputs
 
@@ -84,6 +85,15 @@ def test_the_batches_of_all_experiments_fit(name):
 )
 def test_the_largest_piece_by_hand(name, layer, values):
     assert limits.largest(limits.small(Model.of(experiments.find(name))), 1, 321, 321) == (layer, values)
+
+
+def test_what_owners_of_large_photographs_are_told():
+    """prepare/own.py has no Caffe to ask, so its two numbers are held against what Caffe comes to."""
+    names = {"Attention to Refine": "voc12_refine2_esupv", "Attention to Scale": "voc"}
+    sides = {
+        paper: limits.largest_side(limits.small(Model.of(experiments.find(name)))) for paper, name in names.items()
+    }
+    assert sides == own.LARGEST
 
 
 def test_the_largest_side():

@@ -228,9 +228,7 @@ class Experiment:
         trunk = dataclasses.replace(self.trunk, pool5a=self.recipe.trunk.pool5a)
         single = {"scales": SCALE_SETS[1], "merge": None, "extra_supervision": False, "supervise_at": "finest"}
         plain = {"msc": False, "random_scale": (), "uniform": False, "one_step": False, "cells": ()}
-        attention = dataclasses.replace(self.recipe.attention, features=self.attention.features)
-        if self.attention.features != FEATURES[self.trunk.kind][0]:
-            attention = self.recipe.attention
+        attention = dataclasses.replace(self.recipe.attention, features=FEATURES[self.trunk.kind][0])
         return dataclasses.replace(self, trunk=trunk, attention=attention, **single, **plain).name
 
     @property

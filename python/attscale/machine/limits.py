@@ -9,6 +9,7 @@ import caffe
 
 from attscale import prototxt
 from attscale.errors import ExperimentError
+from attscale.prototxt.model import data_layer
 
 #: Values of a blob, and of the buffer in which a convolution unfolds one image (INT_MAX).
 VALUES = 2**31 - 1
@@ -23,12 +24,11 @@ def small(model):
 def small_training(model):
     """Its training net, without data."""
     message = copy.deepcopy(model.train)
-    for layer in message.layer:
-        if layer.type == "Python" and layer.python_param.layer == "SegData":
-            layer.ClearField("python_param")
-            layer.type = "Input"
-            layer.input_param.shape.add(dim=[1, 3, _SMALL, _SMALL])
-            layer.input_param.shape.add(dim=[1, 1, _SMALL, _SMALL])
+    layer = data_layer(message)
+    layer.ClearField("python_param")
+    layer.type = "Input"
+    for channels in (3, 1):  # of data and label
+        layer.input_param.shape.add(dim=[1, channels, _SMALL, _SMALL])
     return prototxt.load(message, caffe.TRAIN)
 
 
@@ -39,9 +39,10 @@ def pieces(net, height, width):
     3x3 convolution reads.
     """
     before = net.blobs["data"].shape[2:]
+    names = list(net.blobs)
     tops, buffers = {}, {}
     for number, name in enumerate(net._layer_names):
-        for top in map(list(net.blobs).__getitem__, net._top_ids(number)):
+        for top in (names[index] for index in net._top_ids(number)):
             shape = net.blobs[top].shape
             if len(shape) != 4:
                 continue

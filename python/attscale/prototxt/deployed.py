@@ -20,7 +20,7 @@ class Deployed:
 
     size: int  # of the images that its prototxt is for, pixels a side
     output: str  # the merged scores at the images' size
-    scores: dict[Fraction, str]  # scale to the blob of its own score map, at the merged one's size; {} where unknown
+    scores: dict[Fraction, str]  # scale to the blob of its own score map, at the merged one's size
     merge: str | None  # max, average, attention; None for one scale
     recalibration: str | None = None  # what is done to the scores before they are merged: product or bias
     classifier: str  # the layer of the finest scale that gives its score map, fc8_<data set>

@@ -84,8 +84,8 @@ class Model:
     def _essence(self):
         """What makes it another net: all but places, seeds, batches and how long it trains."""
         train, solver = copy.deepcopy(self.train), copy.deepcopy(self.solver)
-        plain = dataclasses.replace(self.loader(), root="", batch_size=1, seed=0, rank=0, ranks=1, first=0)
-        _data_layer(train, self.where).python_param.param_str = encode(plain)
+        plain = dataclasses.replace(self._options, root="", batch_size=1, seed=0, rank=0, ranks=1, first=0)
+        data_layer(train, self.where).python_param.param_str = encode(plain)
         for field in ("net", "snapshot_prefix", "random_seed", "display", "snapshot", "max_iter", "iter_size"):
             solver.ClearField(field)
         return train, self.deploy, solver
@@ -94,6 +94,11 @@ class Model:
     def deployed(self):
         """Its `deployed.Deployed`."""
         return deployed.read(self.deploy, f"{self.where}: the deploy net")
+
+    @functools.cached_property
+    def _options(self):
+        """The data layer's, decoded once: the training loop asks for them in every iteration."""
+        return _loader(self.train, self.where)
 
     @property
     def scales(self):
@@ -109,7 +114,7 @@ class Model:
 
     @property
     def batch_size(self):
-        return self.loader().batch_size
+        return self._options.batch_size
 
     @property
     def iter_size(self):
@@ -117,12 +122,12 @@ class Model:
 
     @property
     def crop_size(self):
-        return self.loader().crop_size
+        return self._options.crop_size
 
     @property
     def list(self):
         """The list that it trains on, relative to the data set's root."""
-        return self.loader().source
+        return self._options.source
 
     @property
     def start(self):
@@ -144,14 +149,12 @@ class Model:
 
     def loader(self, data_root="data", **sequence):
         """The LoaderOptions of its data layer, for the folder `data_root`; sequence: seed, rank, ranks, first."""
-        return dataclasses.replace(
-            _loader(self.train, self.where), root=str(Path(data_root, self.dataset.root)), **sequence
-        )
+        return dataclasses.replace(self._options, root=str(Path(data_root, self.dataset.root)), **sequence)
 
     def train_net(self, data_root="data", **sequence):
         """The training net with its data layer so; as `loader`."""
         net = copy.deepcopy(self.train)
-        _data_layer(net, self.where).python_param.param_str = encode(self.loader(data_root, **sequence))
+        data_layer(net, self.where).python_param.param_str = encode(self.loader(data_root, **sequence))
         return net
 
     def deploy_net(self, size=None):
@@ -170,8 +173,8 @@ class Model:
         train, solver = copy.deepcopy(self.train), copy.deepcopy(self.solver)
         solver.max_iter, solver.iter_size = max_iter or solver.max_iter, iter_size or solver.iter_size
         if batch_size:
-            options = dataclasses.replace(_loader(train, self.where), batch_size=batch_size)
-            _data_layer(train, self.where).python_param.param_str = encode(options)
+            options = dataclasses.replace(self._options, batch_size=batch_size)
+            data_layer(train, self.where).python_param.param_str = encode(options)
         return dataclasses.replace(self, train=train, solver=solver)
 
 
@@ -201,7 +204,8 @@ def needs_weights(train):
     ]
 
 
-def _data_layer(train, where):
+def data_layer(train, where="the training net"):
+    """The layer SegData of a training net's message. Raises ExperimentError where it has none."""
     for layer in train.layer:
         if layer.type == "Python" and layer.python_param.layer == "SegData":
             return layer
@@ -210,7 +214,7 @@ def _data_layer(train, where):
 
 def _loader(train, where):
     try:
-        return decode(LoaderOptions, _data_layer(train, where).python_param.param_str)
+        return decode(LoaderOptions, data_layer(train, where).python_param.param_str)
     except UserError as error:
         raise ExperimentError(f"{where}: {error}") from None
 

@@ -1,6 +1,7 @@
 """What scoring a split measured: evaluation.json, which one class writes, reads and refuses."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -90,9 +91,12 @@ class Evaluation:
             **record,
         )
 
-    @property
+    @functools.cached_property
     def row(self):
-        """Its experiment; None for an edited net's, or one of a data set that is not of the project."""
+        """Its experiment; None for an edited net's, or one of a data set that is not of the project.
+
+        Looked up once: every cell of the papers asks whether it is its own.
+        """
         try:
             return experiments.find(self.experiment)
         except ExperimentError:

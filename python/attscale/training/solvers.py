@@ -16,6 +16,7 @@ from attscale import prototxt
 from attscale.errors import WeightsError
 from attscale.files import write_text
 from attscale.machine.build import caffe_build
+from attscale.prototxt.model import data_layer
 from attscale.training import runs, snapshots
 from attscale.weights import caffemodel, load
 
@@ -68,9 +69,7 @@ def fingerprint(model):
     """Of the net, its losses and the solver's type: what a snapshot has to agree with, whatever it was trained on."""
     net = model.train_net()
     net.ClearField("name")
-    for layer in net.layer:
-        if layer.type == "Python" and layer.python_param.layer == "SegData":
-            layer.ClearField("python_param")  # whose options say which images
+    data_layer(net).ClearField("python_param")  # whose options say which images
     return hashlib.sha256(f"{model.solver.type} {text_format.MessageToString(net)}".encode()).hexdigest()
 
 
