@@ -1,6 +1,8 @@
 """What a run logs: as TensorBoard reads it, and as a plot."""
 
 import gc
+import subprocess
+import sys
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,7 +26,7 @@ def test_tensorboard_reads_what_was_logged(half):
     assert logged["memory_mib"] == record["memory_mib"]
 
 
-def test_the_plot_is_there_from_the_first_record_and_its_figures_do_not_add_up(tmp_path, monkeypatch):
+def test_the_plot_is_drawn_on_the_way_and_its_figures_do_not_add_up(tmp_path, monkeypatch):
     """Without Python's own collections, which come when they like: each figure kept 1.5 MB until then."""
     monkeypatch.setattr(journal, "_REDRAW", 0)
     gc.disable()
@@ -36,3 +38,9 @@ def test_the_plot_is_there_from_the_first_record_and_its_figures_do_not_add_up(t
         assert not [thing for thing in gc.get_objects() if isinstance(thing, Figure)]
     finally:
         gc.enable()
+
+
+def test_no_run_waits_for_what_it_does_not_need_to_begin():
+    """Together they take several times as long as all the rest that a training process imports."""
+    code = "import sys, attscale.training.loop\nprint({'matplotlib', 'torch'} & {*sys.modules})"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

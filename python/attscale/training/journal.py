@@ -5,19 +5,33 @@ import gc
 import json
 import math
 import operator
+import sys
 import time
 from pathlib import Path
 
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-
-from attscale import plots
 from attscale.errors import RunError, UserError, reading
 from attscale.files import make_folder, naming, write_text
 from attscale.training.runs import BOARD, LOG, PLOT
 
 _REDRAW = 30  # seconds
+
+
+@contextlib.contextmanager
+def _without_torch():
+    """Has an import of torch fail: tensorboardX does one, for graphs that nobody draws here, and it takes 2 s."""
+    there = "torch" in sys.modules
+    sys.modules.setdefault("torch", None)
+    try:
+        yield
+    finally:
+        if not there:
+            del sys.modules["torch"]
+
+
+with _without_torch():
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import event_pb2
 
 
 def read(folder):
@@ -68,7 +82,7 @@ class Journal:
             started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._board.write_event(event_pb2.Event(step=after + 1, session_log=started))  # hides what came later
             self._board.flush()
-        self._drawn = -math.inf
+        self._drawn = time.monotonic()
 
     def __enter__(self):
         return self
@@ -107,6 +121,8 @@ class Journal:
 
     def _draw(self):
         if log := [record for record in self._records if "losses" in record]:
+            from attscale import plots  # matplotlib, which takes longer to import than a small net to build
+
             plots.losses(self._folder / PLOT, log)
             gc.collect()  # a figure is in cycles, of 1.5 MB that add up until Python looks by itself
         self._drawn = time.monotonic()
