@@ -49,13 +49,29 @@ def plain(x, height, width):
     return out
 
 
-@pytest.mark.parametrize(
-    "sizes", [(5, 9, 9, 17), (9, 7, 5, 3), (4, 6, 7, 11), (1, 5, 3, 1), (7, 3, 2, 8), (1, 1, 4, 4)]
-)
+SMALL = [(5, 9, 9, 17), (9, 7, 5, 3), (4, 6, 7, 11), (1, 5, 3, 1), (7, 3, 2, 8), (1, 1, 4, 4)]
+LARGE = [(90, 60, 40, 50), (40, 3, 7, 2300), (3, 40, 2300, 7), (1, 2300, 120, 1), (65, 33, 129, 65)]  # are gathered
+
+
+@pytest.mark.parametrize("sizes", SMALL + LARGE)
 def test_agrees_with_the_plain_rule(sizes):
     h, w, height, width = sizes
-    x = np.random.default_rng(0).normal(size=(2, 3, h, w)).astype(np.float32)
+    padded = np.random.default_rng(0).normal(size=(2, 3, h + 2, w + 3)).astype(np.float32)
+    x = padded[:, :, 1:-1, 1:-2]  # as a view, which a crop is
     np.testing.assert_allclose(interp(x, height, width), plain(x, height, width), atol=2e-6)
+    out = np.full((2, 3, height, width), np.nan, np.float32)
+    assert interp(x, height, width, out=out) is out
+    assert np.array_equal(out, interp(x, height, width))
+
+
+def test_many_maps():
+    """More than are done at a time."""
+    x = np.random.default_rng(0).normal(size=(2, 700, 9, 7)).astype(np.float32)
+    y = interp(x, 17, 20)
+    for place in ((0, 0), (1, 314), (0, 699), (1, 699)):
+        np.testing.assert_allclose(y[place], plain(x[place][None, None], 17, 20)[0, 0], atol=2e-6)
+    backward = interp_backward(y, 9, 7)
+    assert np.array_equal(backward[1, 650:], interp_backward(y[1:, 650:], 9, 7)[0])
 
 
 def test_by_hand():

@@ -44,10 +44,10 @@ class ScaleAttention(caffe.Layer):
     def backward(self, top, propagate_down, bottom):
         weights_diff = top[1].diff if len(top) == 2 else None
         maps = [blob.data for blob in _blobs(bottom)[:-1]]
-        maps_diff, scores_diff = ops.merge_backward(top[0].diff, maps, self.weights, weights_diff)
-        for blob, wanted, diff in zip(_blobs(bottom), propagate_down, [*maps_diff, scores_diff], strict=True):
-            if wanted:
-                blob.diff[...] = diff
+        *maps_out, scores_out = (
+            blob.diff if wanted else None for blob, wanted in zip(_blobs(bottom), propagate_down, strict=True)
+        )
+        ops.merge_backward(top[0].diff, maps, self.weights, weights_diff, maps_out, scores_out)
 
 
 def _blobs(vector):

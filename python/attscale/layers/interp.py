@@ -28,7 +28,8 @@ class Interp(caffe.Layer):
         top[0].reshape(n, c, *self.rule.output(h, w))
 
     def forward(self, bottom, top):
-        top[0].data[...] = ops.interp(self.rule.crop(bottom[0].data), *top[0].data.shape[2:])
+        out = top[0].data
+        ops.interp(self.rule.crop(bottom[0].data), *out.shape[2:], out=out)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
@@ -36,7 +37,7 @@ class Interp(caffe.Layer):
             inner = self.rule.crop(diff)
             if inner.shape != diff.shape:
                 diff[...] = 0
-            inner[...] = ops.interp_backward(top[0].diff, *inner.shape[2:])
+            ops.interp_backward(top[0].diff, *inner.shape[2:], out=inner)
         if len(bottom) == 2 and propagate_down[1]:
             bottom[1].diff[...] = 0
 

@@ -21,16 +21,22 @@ def merge(score_maps, weights, out):
     return out
 
 
-def merge_backward(diff, score_maps, weights, weights_diff=None):
-    """Gradient of `merge` after `softmax`.
+def merge_backward(diff, score_maps, weights, weights_diff, maps_out, scores_out):
+    """Gradient of `merge` after `softmax`, into the arrays that are to have it; None for what needs none.
 
     diff: (N, C, H, W) by the merged scores; weights_diff: (N, S, H, W) by the weights themselves, where something
-    else uses them too. Returns the S gradients by the score maps and the one by the attention scores (N, S, H, W).
+    else uses them too, or None. maps_out: S gradients by the score maps; scores_out: by the attention scores
+    (N, S, H, W).
     """
-    maps_diff = [diff * weights[:, s : s + 1] for s in range(len(score_maps))]
-    by_weights = np.stack([np.einsum("nchw,nchw->nhw", diff, score_map) for score_map in score_maps], axis=1)
+    for s, out in enumerate(maps_out):
+        if out is not None:
+            np.multiply(diff, weights[:, s : s + 1], out=out)
+    if scores_out is None:
+        return
+    for s, score_map in enumerate(score_maps):
+        np.einsum("nchw,nchw->nhw", diff, score_map, out=scores_out[:, s])
     if weights_diff is not None:
-        by_weights += weights_diff
+        scores_out += weights_diff
     # d w_s / d h_t = w_s (1[s = t] - w_t)
-    mean = (weights * by_weights).sum(axis=1, keepdims=True)
-    return maps_diff, weights * (by_weights - mean)
+    scores_out -= (weights * scores_out).sum(axis=1, keepdims=True)
+    scores_out *= weights
