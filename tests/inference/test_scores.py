@@ -13,6 +13,28 @@ def test_round_trip(tmp_path):
     assert np.array_equal(scores.read(path), values.astype(np.float16).astype(np.float32))
 
 
+def test_the_files_are_numpys_own(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 40, 50))
+    scores.write(tmp_path / "a.npz", np.repeat(values[:, :8], 5, axis=1))
+    with np.load(tmp_path / "a.npz") as file:
+        assert file.files == ["scores"]
+        assert np.array_equal(file["scores"], np.repeat(values[:, :8], 5, axis=1).astype(np.float16))
+    assert (tmp_path / "a.npz").stat().st_size < 3 * 40 * 50  # two bytes a number, of which four in five are repeated
+
+
+@pytest.mark.parametrize("classes", [1, 2, 21, 256])
+def test_the_class_of_the_highest_score_is_the_first_of_equals(classes):
+    maps = np.random.default_rng(classes).integers(-2, 3, (classes, 9, 12)).astype(np.float32)
+    padded = np.pad(maps, ((0, 0), (0, 3), (0, 4)))
+    for given in (maps, padded[:, :9, :12]):
+        found = scores.classes_of(given)
+        assert found.dtype == np.uint8
+        for y, x in np.ndindex(9, 12):
+            column = maps[:, y, x].tolist()
+            assert found[y, x] == column.index(max(column))
+    assert np.array_equal(given, maps)  # they are left alone
+
+
 def cut(size):
     return lambda path: path.write_bytes(path.read_bytes()[:size])
 

@@ -103,7 +103,7 @@ def label(image_path, score_path, classes, options, oriented=False):
     contents = read_bytes(image_path), read_bytes(score_path)
     image, maps = decode_image(contents[0], image_path, oriented=oriented), scores.decode(contents[1], score_path)
     check_fit(score_path, maps, classes, image)
-    return apply(image, maps, options).argmax(axis=0).astype(np.uint8), inventory.digest(*contents)
+    return scores.classes_of(apply(image, maps, options)), inventory.digest(*contents)
 
 
 def refine(row, images, score_folder, folder, options, *, oriented=False, processes=None, progress=iter):

@@ -10,6 +10,7 @@ from attscale.data.images import write_label
 from attscale.errors import UserError
 from attscale.inference import estimate as estimates
 from attscale.inference import provenance, scores
+from attscale.inference.beside import Behind, ahead
 from attscale.inference.inventory import Inventory
 from attscale.inference.predictor import Predictor, averaged_scores
 from attscale.machine import device
@@ -74,7 +75,7 @@ class Output:
             scores.write(paths["scores"], maps)
         if weight_maps is not None:
             scores.write(paths["weight_maps"], weight_maps)
-        write_label(paths["labels"], maps.argmax(axis=0).astype(np.uint8), self.colours)
+        write_label(paths["labels"], scores.classes_of(maps), self.colours)
         means = {} if attention is None else {"attention": attention.mean(axis=(1, 2), dtype=np.float64).tolist()}
         self._inventory.add(source.name, source.digest, **means)
 
@@ -99,22 +100,24 @@ def load_predictor(model, weights, gpus, threads=None):
 def predict(model, weights_path, images, folder, options, *, gpus=(), threads=None, progress=iter):
     """Predicts the Sources `images` into `folder`, those that are not there yet; returns what was Done.
 
-    weights_path: the model's caffemodel, which is read once, as each image is. Raises UserError.
+    weights_path: the model's caffemodel, which is read once, as each image is. Raises UserError. The image before is
+    written, and the next one read, while the net runs.
     """
     weights = caffemodel.read(weights_path)
     output = Output(folder, model, weights, options)
     predictor = load_predictor(model, weights, gpus, threads)
     count = there = 0
     started = time.monotonic()
-    for source in progress(images):
-        if output.has(source):
-            there += 1
-            continue
-        maps = _scores(predictor, source, options)
-        weight_maps = predictor.weight_maps() if options.weight_maps else None
-        one_pass = not options.flip and len(options.scales) == 1
-        output.write(source, maps, weight_maps, predictor.attention() if one_pass else None)
-        count += 1
+    with Behind() as behind:
+        for source in progress(ahead(images)):
+            if output.has(source):
+                there += 1
+                continue
+            maps = _scores(predictor, source, options)
+            weight_maps = predictor.weight_maps() if options.weight_maps else None
+            one_pass = not options.flip and len(options.scales) == 1
+            behind.call(output.write, source, maps, weight_maps, predictor.attention() if one_pass else None)
+            count += 1
     return Done(count=count, seconds=time.monotonic() - started, there=there)
 
 

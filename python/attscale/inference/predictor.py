@@ -5,6 +5,7 @@ import numpy as np
 from attscale import prototxt
 from attscale.data import transforms
 from attscale.errors import UserError, WeightsError
+from attscale.inference.scores import classes_of
 from attscale.machine import limits
 from attscale.ops.interp import interp
 from attscale.weights import load
@@ -79,11 +80,11 @@ class Predictor:
 
     def labels(self, number=0):
         """The predicted class indices of an image, (H, W) uint8."""
-        return self.scores(number).argmax(axis=0).astype(np.uint8)
+        return classes_of(self.scores(number))
 
     def branch_labels(self, number=0):
         """What each scale's own score map would have predicted: {scale: (H, W) uint8}."""
-        return {scale: own.argmax(axis=0).astype(np.uint8) for scale, own in self._branch_scores(number)}
+        return {scale: classes_of(own) for scale, own in self._branch_scores(number)}
 
     def attention(self, number=0):
         """The weight maps of an image, (S, H, W) float32, summing to 1; None where the net has no attention."""
@@ -134,7 +135,7 @@ def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"
     Neither is of the paper, whose own scales are inside of the net. At 1.0 without flip this is `predictor.scores`.
     Raises UserError for an image that is too large, by its `name`.
     """
-    total = np.float32(0)
+    total = None
     for scale in scales:
         resized = transforms.scaled(image, scale)
         for mirrored in (False, True) if flip else (False,):
@@ -143,5 +144,9 @@ def averaged_scores(predictor, image, *, flip=False, scales=(1.0,), name="image"
             scores = scores[..., ::-1] if mirrored else scores
             if scores.shape[1:] != image.shape[:2]:
                 scores = interp(np.ascontiguousarray(scores)[None], *image.shape[:2])[0]
-            total = total + scores
-    return total / (len(scales) * (2 if flip else 1))
+            if total is None:
+                total = scores.copy()
+            else:
+                total += scores
+    total /= len(scales) * (2 if flip else 1)
+    return total

@@ -8,7 +8,7 @@ import numpy as np
 
 from attscale.data.images import read_bytes
 from attscale.errors import DataError, reading
-from attscale.files import write_whole
+from attscale.files import write_bytes
 
 SUFFIX = ".npz"
 
@@ -18,14 +18,16 @@ def write(path, scores):
 
     Raises DataError for scores that float16 cannot hold (65504 is its largest).
     """
-    if not (largest := np.abs(scores).max()) <= np.finfo(np.float16).max:  # nor NaN
+    if not (largest := max(scores.max(), -scores.min())) <= np.finfo(np.float16).max:  # nor NaN
         raise DataError(f"{path}: a score map holds at most 65504 (float16), the net gives {largest:g}")
 
-    def save(temporary):
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, scores=np.asarray(scores, np.float16))
-
-    write_whole(path, save)
+    # As numpy.savez_compressed has it, but for the level: NumPy's takes twice the time to save 4 % more of the size.
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        member = io.BytesIO()
+        np.lib.format.write_array(member, np.asarray(scores, np.float16), allow_pickle=False)
+        file.writestr(zipfile.ZipInfo("scores.npy"), member.getbuffer(), zipfile.ZIP_DEFLATED, compresslevel=1)
+    write_bytes(path, content.getbuffer())
 
 
 def read(path):
@@ -43,6 +45,18 @@ def decode(data, path):
     if not np.isfinite(scores).all():  # beyond float16, say: the CRF would make no number of every pixel
         raise DataError(f"{path}: holds values that are not finite")
     return scores
+
+
+def classes_of(maps):
+    """The class of the highest of the scores (classes, H, W) at each pixel, the first of equals: (H, W) uint8.
+
+    That is argmax, which takes four times as long: it gathers the classes of one pixel after the other.
+    """
+    highest, found = maps[0].copy(), np.zeros(maps.shape[1:], np.uint8)
+    for index, score in enumerate(maps[1:], start=1):
+        found[score > highest] = index
+        np.maximum(highest, score, out=highest)
+    return found
 
 
 def name(folder, image_path):
