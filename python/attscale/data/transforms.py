@@ -56,8 +56,7 @@ def cut(image, label, top, left, mirror, data_out, label_out):
         columns = slice(crop - width, crop)
     if (height, width) != (crop, crop):
         label_out[...] = IGNORE
-    for channel, out in enumerate(data_out):
-        out[:height, columns] = cv2.extractChannel(image, channel)
+    cv2.split(image, [out[:height, columns] for out in data_out])  # into them, in a third of extractChannel's time
     label_out[:height, columns] = label
     return height, columns.start, columns.stop
 
@@ -67,7 +66,8 @@ def subtract_mean(data, inside, mean, out):
 
     inside: (N, 3) whole numbers, what `cut` returned for each sample.
     """
-    np.subtract(data, np.array(mean, np.float32)[:, None, None], out=out)
+    out[...] = data  # as floats first: NumPy subtracts bytes from floats in small pieces, which takes twice the time
+    out -= np.array(mean, np.float32)[:, None, None]
     for sample, (height, first, behind) in zip(out, inside, strict=True):
         sample[:, height:] = 0
         sample[:, :height, :first] = 0
