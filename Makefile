@@ -1,5 +1,6 @@
 # make demo   Caffe, data, a multi-scale attention net trained, scored and pictured
 # make test   the tests
+# make bench  docs/benchmarks.md: speed and memory, beside PyTorch's
 PYTHON := .venv/bin/python
 TOOLS := tools
 DEMO := runs/demo
@@ -18,9 +19,9 @@ export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
+.PHONY: bench demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
 
-demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.jsonl
+demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.json
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
 	$(PYTHON) $(TOOLS)/predict.py shapes --weights $(DEMO)/final.caffemodel --split val --scores --out $(DEMO)/predictions
 	$(PYTHON) $(TOOLS)/crf.py shapes --scores $(DEMO)/predictions/scores --out $(DEMO)/crf
@@ -34,8 +35,13 @@ $(DEMO)/final.caffemodel: | setup
 	$(PYTHON) $(TOOLS)/train.py $(if $(wildcard $(DEMO)/run.json),--resume $(DEMO),shapes --out $(DEMO))
 
 # How the CRF gains by a second process, for the report; measured once, after the training.
-$(DEMO)/benchmark_crf.jsonl: | $(DEMO)/final.caffemodel
+$(DEMO)/benchmark_crf.json: | $(DEMO)/final.caffemodel
 	$(PYTHON) $(TOOLS)/benchmark.py crf --rounds 2 --out $(DEMO)
+
+# For a machine with nothing else to do. What was interrupted goes on where it was; parts are measured
+# again when the folders python, docker or tools have another commit, or differ from it.
+bench: setup torch
+	$(PYTHON) $(TOOLS)/benchmark.py all docs/benchmarks
 
 # The Docker image, and .env: who owns the files (under sudo, who called it), and the CPU where there is no NVIDIA driver.
 image:
@@ -79,7 +85,7 @@ setup: .venv/done caffe
 	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
 
-# PyTorch's CPU build, which the nets on ResNet-34 are tested against; without it those tests are skipped.
+# PyTorch's CPU build, which nets are tested against and benchmarks measured beside; without it those tests are skipped.
 torch: .venv/done
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 

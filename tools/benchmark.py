@@ -1,88 +1,99 @@
 #!/usr/bin/env python3
-"""Measures speeds of two things run in turn, and their ratio."""
+"""Measures speed and memory of two things in turn, and their ratio, beside what is asked of it."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 from attscale import cli
+from attscale.bench.catalogue import ON_THE_CPU, OPTIONS, PARTS
+from attscale.errors import UserError
 
 
 def main(argv):
-    parser = cli.parser(__doc__, "python tools/benchmark.py data --rounds 3")
-    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    parser = cli.parser(__doc__, "python tools/benchmark.py step --rounds 3")
+    what = parser.add_subparsers(dest="part", required=True, metavar="PART")
 
-    def part(name, words, example):
-        return cli.parser(words, f"python tools/benchmark.py {name}{example}", what.add_parser, name=name, help=words)
+    def command(name, words, example):
+        return cli.parser(words, f"python tools/benchmark.py {name} {example}", what.add_parser, name=name, help=words)
 
-    data = part("data", "SegData's loader beside cv2.imread on the same files", " --out runs/bench")
-    data.add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
-    crf = part("crf", "the dense CRF on two processes beside one", " --rounds 2")
-    gpu = part("gpu", "baseline and attention net on a GPU: time, memory, inference", " --size 321 --batch-size 5")
-    gpu.add_argument("--device", choices=["gpu", "cpu"], default="gpu", help="cpu: to try this command (default: gpu)")
-    gpu.add_argument("--size", metavar="N", type=cli.positive, help="of all images (default: 321 and 513)")
-    gpu.add_argument("--batch-size", metavar="N", type=cli.positive, default=10, help="images at once (default: 10)")
-    gpu.add_argument("--iter-size", metavar="N", type=cli.positive, default=3, help="batches an iteration (default: 3)")
-    gpu.add_argument("--iterations", metavar="N", type=cli.positive, default=10, help="timed a round (default: 10)")
-    kept = "also keep it there, for tools/report.py (default: only print it)"
-    for command, rounds, run in ((data, 5, data_loading), (crf, 3, crf_scaling), (gpu, 5, nets)):
-        command.add_argument("--rounds", metavar="N", type=cli.positive, default=rounds, help=f"(default: {rounds})")
-        command.add_argument("--out", metavar="DIR", help=kept)
-        command.set_defaults(run=run)
-    training = part("training", "memory and time besides Caffe's own, on the narrow shapes net", " --iterations 400")
-    training.add_argument("--iterations", metavar="N", type=cli.positive, default=2000, help="(default: 2000)")
-    training.set_defaults(run=training_costs)
+    commands = {name: command(name, part.words, part.example) for name, part in PARTS.items()}
+    for name, part in PARTS.items():
+        for option, usual in part.options.items():
+            flag, words = f"--{option.replace('_', '-')}", f"{OPTIONS[option]} (default: {usual})"
+            commands[name].add_argument(flag, metavar="N", type=cli.positive, default=usual, help=words)
+        kept = "also keep it there, for tools/report.py (default: only print it)"
+        commands[name].add_argument("--out", metavar="DIR", help=kept)
+    commands["data"].add_argument("--memory", action="store_true", help="memory over 20,000 images instead")
+    for name, usual in (("gpu", "gpu"), ("peer", "cpu")):
+        where = {"dest": "on", "choices": ["gpu", "cpu"], "default": usual, "help": f"(default: {usual})"}
+        commands[name].add_argument("--device", **where)
+    all_of_them = "every part that needs no GPU, but for those whose files are of this commit, and the page of them"
+    for name, words in (("all", all_of_them), ("page", "the page of what `all` has measured, DIR.md")):
+        commands[name] = command(name, words, "docs/benchmarks")
+        commands[name].add_argument("folder", metavar="DIR", help="the folder of the parts' files")
     arguments = parser.parse_args(argv)
-    if arguments.what == "data":
-        cli.check(data, arguments, apart=[("--memory", "--rounds"), ("--memory", "--out")])
-    arguments.run(arguments)
-
-
-def data_loading(arguments):
-    from attscale.bench import speeds
-
-    if arguments.memory:
-        memory = speeds.data_memory(progress=bar("2000 images"))
-        print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
+    if arguments.part == "all":
+        run_all(arguments.folder)
+    elif arguments.part == "page":
+        write_page(arguments.folder)
+    elif arguments.part == "data" and arguments.memory:
+        cli.check(commands["data"], arguments, apart=[("--memory", "--rounds"), ("--memory", "--out")])
+        memory_of_data()
     else:
-        tell(speeds.data_loading(rounds=arguments.rounds, progress=bar("round")), arguments)
+        run(arguments)
 
 
-def crf_scaling(arguments):
+def run(arguments):
+    """Measures a part, prints its table, and keeps it where that is asked for."""
+    from attscale.bench import page
+    from attscale.bench.measure import measure
+    from attscale.results import benchmarks
+
+    options = {name: value for name, value in vars(arguments).items() if name not in ("part", "out", "memory")}
+    measured = measure(arguments.part, options, bar("measurement"))
+    print("\n".join([*page.table(measured.findings), "", *page.machines({arguments.part: measured.machine})]))
+    if arguments.out:
+        print(benchmarks.write(arguments.out, measured))
+
+
+def run_all(folder):
+    """Each part in a process of its own; ends at the first that fails, and goes on there when called again."""
+    from attscale.bench import machine
+    from attscale.results import benchmarks
+
+    now = machine.commit()
+    for number, part in enumerate(ON_THE_CPU, start=1):
+        path = benchmarks.path_of(folder, part)
+        if "+" not in now and path.exists() and benchmarks.read(path).machine.commit == now:
+            print(f"{path}: is of commit {now}")
+            continue
+        print(f"{part}, {number} of {len(ON_THE_CPU)}: {PARTS[part].words}", flush=True)
+        if subprocess.run([sys.executable, __file__, part, "--out", folder]).returncode:
+            raise UserError(f"{part} could not be measured; the parts before it are in {folder}, and stay")
+    write_page(folder)
+
+
+def write_page(folder):
+    from attscale.bench import page
+    from attscale.files import write_text
+
+    path = Path(f"{Path(folder)}.md")
+    write_text(path, page.page(folder))
+    print(path)
+
+
+def memory_of_data():
     from attscale.bench import speeds
 
-    tell(speeds.crf_scaling(rounds=arguments.rounds, progress=bar("round")), arguments)
-
-
-def nets(arguments):
-    from attscale.bench import netspeed
-
-    options = {name: getattr(arguments, name) for name in ("batch_size", "iter_size", "iterations", "rounds")}
-    sizes = {"crop": arguments.size or 321, "image": arguments.size or 513}
-    lines, measured = netspeed.compare(on=arguments.device, progress=bar("round"), **sizes, **options)
-    tell(measured, arguments, lines)
-
-
-def training_costs(arguments):
-    from attscale.bench import training
-
-    print("\n".join(training.lines(training.measure(arguments.iterations))))
+    memory = speeds.data_memory(progress=bar("2000 images"))
+    print("MiB after every 2000 images: " + " ".join(f"{value:.0f}" for value in memory))
 
 
 def bar(unit):
     from attscale.progress import Bar
 
     return lambda steps: Bar(steps, unit=unit)
-
-
-def tell(measured, arguments, lines=None):
-    """Prints `lines`, or else a sentence for each Ratio, and keeps the Ratios where that is asked for."""
-    from attscale.results import ratios
-
-    print("\n".join(map(sentence, measured) if lines is None else lines))
-    if arguments.out:
-        print(ratios.write(arguments.out, arguments.what, measured))
-
-
-def sentence(ratio):
-    name, rate, beside, beside_rate, share = ratio.texts
-    return f"{name}: {rate} images/s; {beside}: {beside_rate}; ratio {share}"
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ def main(argv):
     arguments = parser.parse_args(argv)
 
     from attscale.files import write_bytes
-    from attscale.results import ratios, report
+    from attscale.results import benchmarks, report
 
     runs = report.find(arguments.folders)
-    page = report.page(runs, arguments.title, ratios.find(arguments.folders)).encode()
+    page = report.page(runs, arguments.title, benchmarks.find(arguments.folders)).encode()
     write_bytes(arguments.out, page)
     print(f"{arguments.out}: runs {len(runs)}, {len(page) / 1e6:.1f} MB")
     for run in runs:

@@ -30,7 +30,7 @@ from attscale.machine import limits
 from attscale.ops.interp import SizeRule
 from attscale.prepare import archives, coco, ledger, listfiles, voc10_part, voc12
 from attscale.prototxt import Model, artefacts
-from attscale.results import compare, evaluations, ratios, report
+from attscale.results import benchmarks, compare, evaluations, report
 from attscale.sweep import watch
 from attscale.sweep.step import Job
 from attscale.training import journal, models, runs, snapshots
@@ -533,21 +533,16 @@ class Reports(Reader):
     def bases(self, folder):
         made.write_run(folder, made.evaluation(), made.log(), seed=3)
         made.write_run(folder / "crf", made.evaluation(crf=True))
-        speed = ratios.Ratio(name="loader", rates=(3.0, 4.0), beside="imread", beside_rates=(2.0, 2.5), cores=2)
-        ratios.write(folder, "data", [speed, speed])
+        made.write_benchmark(folder, "data")
         (folder / "attention.png").write_bytes(encoded(".png"))
-        for name in ("run.json", "evaluation.json", "crf/evaluation.json"):
+        for name in ("run.json", "evaluation.json", "crf/evaluation.json", "benchmark_data.json"):
             yield Base(name, (folder / name).read_bytes(), "json")
-        for name in (runs.LOG, "benchmark_data.jsonl"):
-            yield Base(name, (folder / name).read_bytes(), "json lines")
+        yield Base(runs.LOG, (folder / runs.LOG).read_bytes(), "json lines")
         yield Base("attention.png", (folder / "attention.png").read_bytes())
 
     def read(self, path):
         folder = path.parent.parent if path.parent.name == "crf" else path.parent
-        speeds = ratios.find([folder])
-        for speed in speeds:
-            speed.texts  # noqa: B018, as they are printed
-        return report.page(report.find([folder]), speeds=speeds)
+        return report.page(report.find([folder]), speeds=benchmarks.find([folder]))
 
 
 class Predictions(Reader):

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from attscale import experiments
+from attscale.results import benchmarks
 
 CLASSES = ("background", "disc", "triangle", "square", "star")
 
@@ -54,3 +55,17 @@ def write_run(folder, values=None, records=None, seed=None, pictures=(), age=0):
     for name in pictures:
         cv2.imwrite(str(folder / name), np.zeros((300, 900, 3), np.uint8))
     return folder
+
+
+def write_benchmark(folder, part, ratios=None, **findings):
+    """A part of tools/benchmark.py in `folder`; returns what it holds."""
+    speed = benchmarks.Ratio(name="loader", values=(3.0, 4.0), beside="imread", beside_values=(2.0, 2.5))
+    versions = {"caffe": "1.0.0", "numpy": "2.2.6"}
+    machine = benchmarks.Machine(
+        vectors="AVX2", cores=2, sgemm=152.25, date="2026-01-31", commit="abc1234", versions=versions
+    )
+    measured = benchmarks.Measured(
+        part=part, machine=machine, findings=benchmarks.Findings(ratios=tuple(ratios or [speed]), **findings)
+    )
+    benchmarks.write(folder, measured)
+    return measured

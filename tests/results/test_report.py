@@ -10,11 +10,11 @@ import shutil
 import pytest
 
 from attscale.errors import UserError
-from attscale.results import ratios, report
-from attscale.results.ratios import Ratio
+from attscale.results import benchmarks, report
+from attscale.results.benchmarks import Ratio
 from attscale.results.report import curves
 from conftest import one_line_error
-from helpers.results import CLASSES, evaluation, log, write_run
+from helpers.results import CLASSES, evaluation, log, write_benchmark, write_run
 
 SECTIONS = [
     *("summary", "losses", "classes", "confusion", "sizes", "recalibration", "sheets", "crf", "speeds", "paper")
@@ -37,8 +37,8 @@ def full(tmp_path):
     odd = runs / f"{ODD.replace('/', '_')}{'x' * 90}"
     write_run(odd, evaluation("coco", classes, mean_iou=0.3), log(20000), pictures=["attention.png"])
     write_run(runs / "unscored", records=[])
-    ratio = Ratio(name=ODD, rates=(1.5, 1.2, 1.8), beside="1 process", beside_rates=(1, 0.6, 0.9), cores=2)
-    ratios.write(runs, "crf", [ratio])
+    ratio = Ratio(name=ODD, values=(1.5, 1.2, 1.8), beside="1 process", beside_values=(1, 0.6, 0.9))
+    write_benchmark(runs, "crf", [ratio])
     return runs
 
 
@@ -74,7 +74,7 @@ class Parsed(html.parser.HTMLParser):
 
 
 def parsed(*folders):
-    result = Parsed(report.page(report.find(folders), speeds=ratios.find(folders)))
+    result = Parsed(report.page(report.find(folders), speeds=benchmarks.find(folders)))
     assert result.open == []
     return result
 
@@ -104,7 +104,7 @@ def test_every_section_is_there_and_says_what_was_measured(full):
     assert "mean IOU 69.08 70.08 +1.00" in sections["crf"]
     assert "CRF: not run." in sections["crf"]  # of the other runs
     # rounds of 1.5 to 1, 1.2 to 0.6, 1.8 to 0.9
-    assert f"{ODD} 1.5 1 process 0.9 2.00 (1.50 to 2.00) 2" in sections["speeds"]
+    assert f"{ODD} 1.50 images/s 1 process 0.900 images/s 2.00 (1.50 to 2.00) 2" in sections["speeds"]
     assert "w/ E-Supv 35.78 - 30.00 -5.78 " in sections["paper"]
     assert "w/ E-Supv 69.08 - not run - -" in sections["paper"]
     assert "w/ E-Supv 72.72 - 87.91" not in sections["paper"]
@@ -226,17 +226,25 @@ def test_a_name_that_is_not_utf8(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("place", "value", "said"),
     [
-        ('{"name": "x"}', "'beside' is missing"),
-        ('{"name": "x", "rates": "fast", "beside": "y", "beside_rates": [1], "cores": 2}', "rates is 'fast'"),
-        ("{", "is not JSON"),
+        (("part",), 3, "part is 3, expected str"),
+        (("machine", "cores"), "two", "Machine: cores is 'two'"),
+        (("findings", "ratios", 0, "values"), "fast", "Ratio: values is 'fast'"),
+        (("findings", "ratios", 0, "values"), [1.0], "loader / imread: expected as many values as of what it stands"),
+        (("findings", "ratios", 0, "beside_values"), [1.0, 0.0], "loader / imread: expected as many values"),
     ],
 )
-def test_speeds_that_are_damaged(tmp_path, text, said):
-    (tmp_path / "benchmark_data.jsonl").write_text(text)
-    with pytest.raises(UserError, match=rf"benchmark_data.jsonl:1: .*{said}"):
-        ratios.find([tmp_path])
+def test_speeds_that_are_damaged(tmp_path, place, value, said):
+    write_benchmark(tmp_path, "data")
+    path = tmp_path / "benchmark_data.json"
+    values = inner = json.loads(path.read_text())
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=rf"benchmark_data.json: .*{said}"):
+        benchmarks.find([tmp_path])
 
 
 def test_the_tool(full, tool):
@@ -296,7 +304,7 @@ _CONTRAST = """() => {
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (1200, 900)])
 def test_in_chromium(full, chromium, width, height, scheme):
     path = full.parent / "report.html"
-    path.write_text(report.page(report.find([full]), speeds=ratios.find([full])), encoding="utf-8")
+    path.write_text(report.page(report.find([full]), speeds=benchmarks.find([full])), encoding="utf-8")
     page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
     problems, requests = [], []
     page.on("console", lambda message: problems.append(message.text))

@@ -1,1 +1,1 @@
-"""What the benchmarks measure: speeds as ratios, memory, and what training costs besides Caffe."""
+"""What tools/benchmark.py measures, of which `make bench` writes docs/benchmarks.md: ratios of things run in turn."""

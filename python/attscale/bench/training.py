@@ -7,16 +7,18 @@ import threading
 from pathlib import Path
 
 from attscale import experiments
-from attscale.bench import speeds
+from attscale.bench.machine import resident
 from attscale.data import shapes
 from attscale.errors import RunError
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
 from attscale.prototxt import Model
+from attscale.results.benchmarks import Findings, Ratio
 from attscale.training import journal, loop, runs
 
-#: What is allowed: growth of memory after the first WARM iterations, and the share of time outside of Caffe.
-MOST_GROWTH, MOST_OUTSIDE, WARM = 0.02, 0.02, 100
+EXPERIMENT, WARM = "shapes", 100
+#: What is asked of memory after the first WARM iterations beside that until then, and of the time outside of Caffe.
+MEMORY, OUTSIDE = 1.02, 0.02
 _EVERY = 20  # iterations from record to record
 
 
@@ -29,11 +31,10 @@ class Cost:
     outside: float  # of the solver's steps, and in what they call of ours after every layer
     waited: float  # for data, inside of Caffe's forward
 
-    @property
-    def growth(self):
-        """The most memory after the first WARM iterations beside the most until then, less 1."""
-        warm = max(mib for iteration, mib in self.memory if iteration <= WARM)
-        return max(mib for iteration, mib in self.memory if iteration >= WARM) / warm - 1
+
+def costs(*, iterations, progress=iter):
+    """The findings of `measure`; a run of training shows its own progress."""
+    return findings(measure(iterations))
 
 
 def measure(iterations):
@@ -43,7 +44,7 @@ def measure(iterations):
     """
     if iterations < 2 * WARM:
         raise RunError(f"{iterations} iterations, expected at least {2 * WARM}: memory is looked at after {WARM}")
-    row = experiments.find("shapes")
+    row = experiments.find(EXPERIMENT)
     model = Model.of(row).having(max_iter=iterations)
     limit_threads(model)
     device.choose(())
@@ -64,12 +65,19 @@ def measure(iterations):
     )
 
 
-def lines(cost):
-    """What was measured, with what is allowed beside it."""
-    yield f"memory after the first {WARM} iterations: {cost.growth:+.2%} (at most {MOST_GROWTH:.0%})"
-    yield (
-        f"time outside of Caffe's forward, backward and update: {cost.outside / cost.seconds:.2%} "
-        f"(at most {MOST_OUTSIDE:.0%}); waiting for data, inside of forward: {cost.waited / cost.seconds:.2%}"
+def findings(cost):
+    """The most memory after the first WARM iterations beside the most until then, and the shares of time."""
+    until = max(mib for iteration, mib in cost.memory if iteration <= WARM)
+    later = max(mib for iteration, mib in cost.memory if iteration >= WARM)
+    names = f"memory after {WARM} iterations", f"until then of {EXPERIMENT}"
+    whole = {"beside": f"the training of {EXPERIMENT}", "beside_values": (cost.seconds,), "unit": "s"}
+    return Findings(
+        ratios=(
+            Ratio(name=names[0], values=(later,), beside=names[1], beside_values=(until,), unit="MiB", at_most=MEMORY),
+            Ratio(name="time outside of Caffe", values=(cost.outside,), at_most=OUTSIDE, **whole),
+            Ratio(name="waiting for data", values=(cost.waited,), **whole),
+        ),
+        notes=("Outside of Caffe is what is not forward, backward and update; data are waited for inside of forward.",),
     )
 
 
@@ -97,5 +105,5 @@ class _Memory:
             children = Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text().split()
             for pid in ("self", *children):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    mib += speeds.resident(pid)
+                    mib += resident(pid)
             self.seen.append((iteration, mib))

@@ -21,7 +21,7 @@ _UNKNOWN = "not recorded"
 
 
 def page(runs, title="Results", speeds=()):
-    """The page, a str; `speeds` are Ratios. Raises UserError for a picture that is none."""
+    """The page, a str; `speeds`: each a Measured. Raises UserError for a picture that is none."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(__name__),
         autoescape=True,

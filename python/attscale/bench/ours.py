@@ -1,0 +1,127 @@
+"""Caffe's side: a net of ours, timed, as a whole and by layers."""
+
+import collections
+import copy
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import caffe
+import numpy as np
+
+from attscale import prototxt
+from attscale.bench import machine
+from attscale.bench.task import Cost, timed
+from attscale.datasets import IGNORE
+from attscale.machine import device
+from attscale.machine.threads import limit_threads
+from attscale.prototxt import Model
+from attscale.prototxt.model import data_layer
+from attscale.training import runs, solvers
+
+
+def run(task):
+    """The Cost of the task, measured in this process; on a GPU `memory` is all that is in use on the card."""
+    model = Model.of(task.row)
+    limit_threads(model, task.threads or None)
+    device.choose(task.gpus)
+    net, step, finish, held = (_training if task.training else _inference)(model, task)
+    step()
+    clock = Clock(net) if task.by_layer else None
+    seconds = timed(step, finish, task.iterations)
+    memory = _on_card(task.gpus[0]) if task.gpus else machine.peak()
+    del held  # until here, for its memory to be seen
+    if clock is None:
+        return Cost(seconds=seconds, memory=memory)
+    layers = {name: (forward / task.iterations, back / task.iterations) for name, forward, back in clock.seconds()}
+    sgemm = machine.sgemm(task.threads or os.cpu_count())
+    return Cost(seconds=seconds, memory=memory, layers=layers, sgemm=sgemm)
+
+
+def _on_card(gpu):
+    from attscale.bench import card
+
+    return card.read(gpu).used
+
+
+def _training(model, task):
+    if task.data:
+        with tempfile.TemporaryDirectory() as folder:
+            solver = solvers.make(model, Path(folder), runs.RunOptions.of(model.row, data=task.data), 0, 0)
+    else:
+        solver = _solver(model)
+    return solver.net, lambda: solver.step(1), lambda: _any_weights(solver.net), solver
+
+
+def _any_weights(net):
+    return next(iter(net.params.values()))[0].data.max()
+
+
+def _solver(model):
+    """The model's solver on a batch that is in memory."""
+    message = copy.deepcopy(model.solver)
+    message.ClearField("net")
+    message.display = message.snapshot = 0
+    message.net_param.CopyFrom(in_memory(model))
+    with prototxt.as_file(message) as path:
+        solver = caffe.get_solver(path)
+    fill(solver.net, len(model.dataset.classes))
+    return solver
+
+
+def in_memory(model):
+    """The model's training net, its batch in inputs `data` and `label`."""
+    message = copy.deepcopy(model.train)
+    layer = data_layer(message)
+    layer.ClearField("python_param")
+    layer.type = "Input"
+    for channels in (3, 1):  # of data and label
+        layer.input_param.shape.add(dim=[model.batch_size, channels, model.crop_size, model.crop_size])
+    return message
+
+
+def fill(net, classes):
+    """A batch of noise, and of labels some of which are ignored."""
+    rng = np.random.default_rng(0)
+    net.blobs["data"].data[...] = rng.normal(0, 60, net.blobs["data"].data.shape)
+    if "label" in net.blobs:
+        label = rng.integers(0, classes + 1, net.blobs["label"].data.shape)
+        net.blobs["label"].data[...] = np.where(label == classes, IGNORE, label)
+
+
+def _inference(model, task):
+    net = prototxt.load(model.deploy)
+    image = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size)).astype(np.float32)
+    scores = net.blobs[model.deployed.output]
+
+    def step():
+        net.blobs["data"].data[...] = image
+        net.forward()
+        return scores.data.max()  # copied back from the card, as prediction needs it
+
+    return net, step, lambda: None, net
+
+
+class Clock:
+    """Seconds of every layer of a net, forward and backward, in all passes from now on. On the CPU."""
+
+    def __init__(self, net):
+        self._names = list(net._layer_names)
+        self._began = 0.0
+        self._forward, self._backward = collections.Counter(), collections.Counter()
+        net.before_forward(self._start)
+        net.after_forward(lambda layer: self._stop(self._forward, layer))
+        net.before_backward(self._start)
+        net.after_backward(lambda layer: self._stop(self._backward, layer))
+
+    def _start(self, layer):
+        self._began = time.perf_counter()
+
+    def _stop(self, seconds, layer):
+        seconds[layer] += time.perf_counter() - self._began
+
+    def seconds(self):
+        """Yields (layer's name, seconds forward, seconds backward)."""
+        for number, name in enumerate(self._names):
+            yield name, self._forward[number], self._backward[number]
