@@ -5,13 +5,14 @@
 #   CAFFE_SRC=~/caffe docker/build_caffe.sh   the same from a checkout of BVLC/caffe (it is copied, never changed)
 #   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
 #
-# Where none of DEVICE, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and source:
-# `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was made with,
-# when the patches, Python or NumPy are others. Where one of the four is set, the others have their defaults: DEVICE=cpu
+# Where none of DEVICE, FAST, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and
+# source: `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was made with,
+# when the patches, Python or NumPy are others. Where one of the five is set, the others have their defaults: DEVICE=cpu
 # alone asks for Debian's source on the CPU. A CAFFE_SRC that is set is built again when a file in it has changed.
 #
 # Environment:
 #   DEVICE        cpu (default) | cuda
+#   FAST          on (default) | off: without docker/fast, our code for the CPU: BVLC's own
 #   CAFFE_SRC     folder with the sources of BVLC Caffe, instead of Debian's source package
 #   CAFFE_MIRROR  Debian mirror that still carries the suite bullseye (default: the mirror this machine uses)
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
@@ -32,7 +33,7 @@ $TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
 c492f4893fc1ba1fb514b2d9b4763bc78dc93571ea24adc6e604eccbb93cdd64  caffe_$DEBIAN_VERSION-8.dsc
 07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
 readonly ARCHITECTURES="35 50 60 70 80 90"
-readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT)  # kept in the file BUILD
+readonly SETTINGS=(DEVICE FAST CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT)  # kept in the file BUILD
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname "$here")
@@ -61,7 +62,7 @@ recall() {
   kept=yes
   remedy="; so $prefix cannot be built again as it was: set DEVICE, and CAFFE_SRC or CUDA_ROOT if wanted"
 }
-if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then
+if [ -z "${DEVICE:-}${FAST:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$prefix/BUILD" ]; then
   if [ -n "$(recorded DEVICE)" ]; then
     recall
   elif grep -q '^device: cuda' "$prefix/BUILD"; then
@@ -71,6 +72,7 @@ if [ -z "${DEVICE:-}${CAFFE_SRC:-}${CUDA_ROOT:-}${CUDA_ARCH:-}" ] && [ -f "$pref
   fi
 fi
 DEVICE=${DEVICE:-cpu}
+FAST=${FAST:-on}
 
 # Folder and name of a library -> the file that is linked, of lib/ or lib64/, with or without a version; fails without.
 library() {
@@ -91,6 +93,7 @@ check_companion() {
 
 check_settings() {
   case $DEVICE in cpu | cuda) ;; *) die "DEVICE is '$DEVICE', expected cpu or cuda$remedy" ;; esac
+  case $FAST in on | off) ;; *) die "FAST is '$FAST', expected on or off$remedy" ;; esac
   [ -z "${CAFFE_SRC:-}" ] || [ -f "$CAFFE_SRC/src/caffe/net.cpp" ] ||
     die "CAFFE_SRC=$CAFFE_SRC is not a checkout of BVLC/caffe: it has no src/caffe/net.cpp$remedy"
   [ -z "${CUDA_ARCH:-}" ] || [[ "$CUDA_ARCH" =~ ^[0-9]{2,3}( [0-9]{2,3})*$ ]] ||
@@ -120,6 +123,7 @@ debian="Debian caffe $DEBIAN_VERSION sha256 $TARBALL_SHA256"
 ours=$(
   echo "for: $numpy"
   (cd "$here/patches" && sha256sum ./*.patch) | sed 's/^/patch: /'
+  [ "$FAST" = off ] || (cd "$here" && find fast -type f | LC_ALL=C sort | xargs sha256sum) | sed 's/^/patch: /'
 )
 if [ -n "$kept" ]; then
   if [ "$(grep -E '^(for|patch): ' "$prefix/BUILD")" = "$ours" ] &&
@@ -226,7 +230,12 @@ else
   fetch_debian_source
 fi
 
-for patch in "$here"/patches/*.patch; do
+patches=("$here"/patches/*.patch)
+if [ "$FAST" = on ]; then
+  cp -r "$here/fast/include" "$here/fast/src" "$work/src/"
+  patches+=("$here"/fast/patches/*.patch)
+fi
+for patch in "${patches[@]}"; do
   if patch -d "$work/src" -p1 --dry-run --force --silent <"$patch" >>"$log" 2>&1; then
     patch -d "$work/src" -p1 --force --silent <"$patch" >>"$log" 2>&1
   elif patch -d "$work/src" -p1 --dry-run --reverse --force --silent <"$patch" >>"$log" 2>&1; then
@@ -272,7 +281,7 @@ python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LI
 [ -f "$python_library" ] || python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("LDLIBRARY"))')
 
 options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON
-  -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
+  -DUSE_OPENMP=ON -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
   "-DPYTHON_LIBRARY=$python_library")
 if [ "$DEVICE" = cpu ]; then
   options+=(-DCPU_ONLY=ON)

@@ -1,0 +1,125 @@
+#include "caffe/fast/convolution.hpp"
+
+#include <algorithm>
+
+#include "caffe/fast/clones.hpp"
+#include "caffe/fast/threads.hpp"
+
+namespace caffe {
+namespace fast {
+namespace {
+
+constexpr int kFewChannels = 8;   // below, transforming costs more than multiplying
+constexpr double kWorth = 0.7;    // of the plain way's products at most
+
+template <typename Dtype>
+bool is(const Blob<Dtype>& one_an_axis, int value) {
+  const Dtype* values = one_an_axis.cpu_data();
+  return std::all_of(values, values + one_an_axis.count(), [=](Dtype found) { return found == value; });
+}
+
+template <typename Dtype>
+CAFFE_FAST_INLINE void add_to_row(Dtype bias, long count, Dtype* row) {
+  for (long i = 0; i < count; ++i) row[i] += bias;
+}
+
+// In 16 partial sums: so it is a vector's, and as exact as a sum by pairs of rows.
+template <typename Dtype>
+CAFFE_FAST_INLINE Dtype sum_of_row(const Dtype* row, long count) {
+  constexpr int kLanes = 16;
+  Dtype lanes[kLanes] = {0}, sum = 0;
+  long i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lanes[j] += row[i + j];
+  }
+  for (; i < count; ++i) lanes[i % kLanes] += row[i];
+  for (int j = 0; j < kLanes; ++j) sum += lanes[j];
+  return sum;
+}
+
+CAFFE_FAST_CLONES void add_to(float bias, long count, float* row) { add_to_row(bias, count, row); }
+CAFFE_FAST_CLONES void add_to(double bias, long count, double* row) { add_to_row(bias, count, row); }
+CAFFE_FAST_CLONES float sum(const float* row, long count) { return sum_of_row(row, count); }
+CAFFE_FAST_CLONES double sum(const double* row, long count) { return sum_of_row(row, count); }
+
+}  // namespace
+
+template <typename Dtype>
+Winograd<Dtype>::Winograd(const Blob<Dtype>&, int, const vector<int>&, const Blob<int>&, const Blob<int>&,
+                          const Blob<int>&, const Blob<int>&)
+    : fits_(false), shape_() {}
+
+template <>
+Winograd<float>::Winograd(const Blob<float>& weights, int group, const vector<int>& input, const Blob<int>& kernel,
+                          const Blob<int>& stride, const Blob<int>& pad, const Blob<int>& dilation)
+    : fits_(false), shape_() {
+  if (kernel.count() != 2 || group != 1 || !is(kernel, 3) || !is(stride, 1)) return;
+  const int pads = pad.cpu_data()[0], apart = dilation.cpu_data()[0];
+  if (!is(pad, pads) || !is(dilation, apart) || pads > 2 * apart || stock("winograd")) return;
+  shape_ = {weights.shape(1), weights.shape(0), input[0], input[1], apart, pads};
+  const double pixels = static_cast<double>(shape_.out_height()) * shape_.out_width();
+  fits_ = std::min(shape_.channels, shape_.filters) >= kFewChannels && shape_.products() < kWorth * 9 * pixels;
+}
+
+template <>
+void Winograd<float>::forward(int images, const float* input, const float* weights, const float* bias, float* output,
+                              std::shared_ptr<WinogradFilters>* kept) const {
+  *kept = WinogradFilters::of(weights);
+  winograd_forward(shape_, images, input, weights, (*kept)->kept(weights, shape_.filters, shape_.channels), bias,
+                   output);
+}
+
+template <>
+void Winograd<float>::backward(int images, const float* output_diff, const float* weights, float* input_diff,
+                               std::shared_ptr<WinogradFilters>* kept) const {
+  *kept = WinogradFilters::of(weights);
+  winograd_backward(shape_, images, output_diff, weights, (*kept)->kept(weights, shape_.filters, shape_.channels),
+                    input_diff);
+}
+
+template <>
+void Winograd<float>::weights(int images, const float* input, const float* output_diff, float* weights_diff) const {
+  winograd_weights(shape_, images, input, output_diff, weights_diff);
+}
+
+// Never called: a layer of doubles does not fit.
+template <>
+void Winograd<double>::forward(int, const double*, const double*, const double*, double*,
+                               std::shared_ptr<WinogradFilters>*) const {}
+template <>
+void Winograd<double>::backward(int, const double*, const double*, double*, std::shared_ptr<WinogradFilters>*) const {}
+template <>
+void Winograd<double>::weights(int, const double*, const double*, double*) const {}
+
+template <typename Dtype>
+void add_bias(int channels, int pixels, const Dtype* bias, Dtype* output) {
+  parallel(channels, std::max(1L, kGrain / std::max(1, pixels)), [&](long begin, long end) {
+    for (long c = begin; c < end; ++c) add_to(bias[c], pixels, output + c * pixels);
+  });
+}
+
+template <typename Dtype>
+void add_bias_gradient(int channels, int pixels, const Dtype* output_diff, Dtype* bias_diff) {
+  parallel(channels, std::max(1L, kGrain / std::max(1, pixels)), [&](long begin, long end) {
+    for (long c = begin; c < end; ++c) bias_diff[c] += sum(output_diff + c * pixels, pixels);
+  });
+}
+
+template <typename Dtype>
+Blob<Dtype>* column_buffer(const vector<int>& shape) {
+  // Never freed: at the end of the program the CUDA driver may be gone before a thread's own objects are.
+  static thread_local Blob<Dtype>* buffer = new Blob<Dtype>;
+  buffer->Reshape(shape);
+  return buffer;
+}
+
+template class Winograd<double>;
+template void add_bias(int, int, const float*, float*);
+template void add_bias(int, int, const double*, double*);
+template void add_bias_gradient(int, int, const float*, float*);
+template void add_bias_gradient(int, int, const double*, double*);
+template Blob<float>* column_buffer(const vector<int>&);
+template Blob<double>* column_buffer(const vector<int>&);
+
+}  // namespace fast
+}  // namespace caffe
