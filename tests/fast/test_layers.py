@@ -37,7 +37,7 @@ def passes(net, inputs, diffs):
 
 
 def compare(make_net, monkeypatch, text, inputs, *, tops=("y",), tolerance=0.0):
-    """The passes on three threads are those on one to the bit, and stock Caffe's to `tolerance` of the largest value."""
+    """Three threads do as one does, to the bit, and as stock Caffe does, to `tolerance` of the largest value."""
     net = make_net("force_backward: true\n" + "".join(input_layer(k, v.shape) for k, v in inputs.items()) + text)
     rng = np.random.default_rng(1)
     for blobs in net.params.values():

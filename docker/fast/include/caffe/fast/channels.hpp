@@ -21,8 +21,8 @@ void sum_channels(int outer, int channels, int inner, const Dtype* a, const Dtyp
 template <typename Dtype>
 void moments(int outer, int channels, int inner, const Dtype* in, Dtype* mean, Dtype* variance);
 
-// out, kept = (in - mean[c]) / deviation[c]; `mean` and `kept` may be NULL: nothing is taken away, or kept. May be done in
-// place.
+// out, kept = (in - mean[c]) / deviation[c]; `mean` and `kept` may be NULL: nothing is taken away, or kept. May be done
+// in place.
 template <typename Dtype>
 void normalize(int outer, int channels, int inner, const Dtype* in, const Dtype* mean, const Dtype* deviation,
                Dtype* out, Dtype* kept);
@@ -37,8 +37,8 @@ void normalize_backward(int outer, int channels, int inner, const Dtype* normali
 template <typename Dtype>
 void copy_rows(int rows, long size, const Dtype* from, long from_step, Dtype* to, long to_step);
 
-// The window of shape `shape` whose first element is at the indices `first` of an array of shape `whole`: copies it from
-// there to an array of its own shape, or back.
+// The window of shape `shape` whose first element is at the indices `first` of an array of shape `whole`: copies it
+// from there to an array of its own shape, or back.
 template <typename Dtype>
 void copy_window(const std::vector<int>& shape, const std::vector<int>& whole, const int* first, const Dtype* from,
                  Dtype* window);

@@ -67,8 +67,9 @@ void softmax_backward(long outer, int channels, long inner, const Dtype* out, co
 
 template <typename Dtype>
 int CrossEntropy<Dtype>::valid() const {
-  if (!ignored) return outer * inner;
-  return std::count_if(labels, labels + outer * inner, [=](Dtype label) { return static_cast<int>(label) != *ignored; });
+  const int all = outer * inner;
+  if (!ignored) return all;
+  return all - std::count_if(labels, labels + all, [=](Dtype label) { return static_cast<int>(label) == *ignored; });
 }
 
 template <typename Dtype>
