@@ -2,12 +2,12 @@
 
 import itertools
 
+import caffe
 import numpy as np
 import pytest
 import threadpoolctl
-from helpers import fastcaffe
 
-import caffe
+from helpers import fastcaffe
 
 pytestmark = fastcaffe.needed
 
