@@ -28,6 +28,9 @@ class Predictor:
             self.net.share_with(share_with)
         else:
             load.load(self.net, weights, complete=True)
+        maps = {_WEIGHTS, _FACTORS} & set(self.net.blobs)
+        if hasattr(self.net, "share_blobs"):  # ours has that, BVLC's own has not
+            self.net.share_blobs(keep=[*self.parts.scores.values(), *maps])  # the output is kept by itself
 
     @property
     def classes(self):

@@ -42,7 +42,10 @@ def make(model, folder, options, rank, start):
     message.net_param.CopyFrom(model.train_net(data_root, **place, first=start * message.iter_size))
     message.snapshot_prefix = str(snapshots.partial(folder) / _PREFIX)
     with prototxt.as_file(message) as path:
-        return caffe.get_solver(path)
+        solver = caffe.get_solver(path)
+    if hasattr(solver.net, "share_diffs"):  # ours has that, BVLC's own has not
+        solver.net.share_diffs()
+    return solver
 
 
 def sequence(options, rank):
