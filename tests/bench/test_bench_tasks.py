@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 
+import caffe
 import pytest
 
+from attscale import prototxt
 from attscale.bench import card, nets, ours, task
 from attscale.bench.task import Task, in_turn
 from attscale.errors import UserError
@@ -148,8 +150,11 @@ def test_the_memory_of_a_net_is_what_it_adds_to_the_card(tmp_path, monkeypatch):
     assert [cost.memory for cost in costs] == [900, 700]
 
 
-def test_labels_in_memory_are_classes_or_ignored():
-    net = ours._solver(ours.Model.of(SMALL.row)).net
-    label = net.blobs["label"].data
-    assert set(label.ravel()) == {*map(float, range(21)), 255.0}
+def test_a_batch_in_memory():
+    """Noise as large as an image's values, labels of every class, some ignored: at least each of 22 in 33 x 33."""
+    model = ours.InMemory.of(SMALL.row)
+    net = prototxt.load(model.train_net(), caffe.TRAIN)
+    ours.fill(net, 21)
+    assert set(net.blobs["label"].data.ravel()) == {*map(float, range(21)), 255.0}
     assert net.blobs["data"].data.std() == pytest.approx(60, rel=0.1)
+    assert net.blobs["data"].data.shape == (1, 3, 33, 33)

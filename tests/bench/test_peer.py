@@ -12,7 +12,6 @@ from attscale import prototxt
 from attscale.bench import ours
 from attscale.bench.task import Task
 from attscale.errors import UserError
-from attscale.prototxt import Model
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the optional group bench")
 from attscale.bench import peer  # noqa: E402, it needs torch
@@ -48,7 +47,7 @@ def in_pytorch(message, net):
 
 
 def model(name, size=65, batch_size=2):
-    return Model.of(Task(name=name, training=True, size=size, batch_size=batch_size, iterations=1).row)
+    return ours.InMemory.of(Task(name=name, training=True, size=size, batch_size=batch_size, iterations=1).row)
 
 
 @pytest.mark.parametrize("name", [BASELINE, ATTENTION])
@@ -68,7 +67,7 @@ def test_scores_are_caffes(name):
 
 @pytest.mark.parametrize("name", [BASELINE, ATTENTION])
 def test_losses_and_gradients_are_caffes(name):
-    message = ours.in_memory(model(name))
+    message = model(name).train_net()
     net = filled(prototxt.load(message, caffe.TRAIN))
     net.forward()
     net.backward()

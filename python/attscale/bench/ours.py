@@ -7,13 +7,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import caffe
 import numpy as np
 
 from attscale import prototxt
 from attscale.bench import machine
 from attscale.bench.task import Cost, timed
 from attscale.datasets import IGNORE
+from attscale.inference.predictor import Predictor
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
 from attscale.prototxt import Model
@@ -23,7 +23,7 @@ from attscale.training import runs, solvers
 
 def run(task):
     """The Cost of the task, measured in this process; on a GPU `memory` is all that is in use on the card."""
-    model = Model.of(task.row)
+    model = (Model if task.data else InMemory).of(task.row)
     limit_threads(model, task.threads or None)
     device.choose(task.gpus)
     net, step, finish, held = (_training if task.training else _inference)(model, task)
@@ -46,11 +46,11 @@ def _on_card(gpu):
 
 
 def _training(model, task):
-    if task.data:
-        with tempfile.TemporaryDirectory() as folder:
-            solver = solvers.make(model, Path(folder), runs.RunOptions.of(model.row, data=task.data), 0, 0)
-    else:
-        solver = _solver(model)
+    with tempfile.TemporaryDirectory() as folder:
+        options = runs.RunOptions.of(model.row, data=task.data or "data")
+        solver = solvers.make(model, Path(folder), options, 0, 0)
+    if not task.data:
+        fill(solver.net, len(model.dataset.classes))
     return solver.net, lambda: solver.step(1), lambda: _any_weights(solver.net), solver
 
 
@@ -58,27 +58,17 @@ def _any_weights(net):
     return next(iter(net.params.values()))[0].data.max()
 
 
-def _solver(model):
-    """The model's solver on a batch that is in memory."""
-    message = copy.deepcopy(model.solver)
-    message.ClearField("net")
-    message.display = message.snapshot = 0
-    message.net_param.CopyFrom(in_memory(model))
-    with prototxt.as_file(message) as path:
-        solver = caffe.get_solver(path)
-    fill(solver.net, len(model.dataset.classes))
-    return solver
+class InMemory(Model):
+    """A Model whose training net has its batch in inputs, `data` and `label`."""
 
-
-def in_memory(model):
-    """The model's training net, its batch in inputs `data` and `label`."""
-    message = copy.deepcopy(model.train)
-    layer = data_layer(message)
-    layer.ClearField("python_param")
-    layer.type = "Input"
-    for channels in (3, 1):  # of data and label
-        layer.input_param.shape.add(dim=[model.batch_size, channels, model.crop_size, model.crop_size])
-    return message
+    def train_net(self, *_, **__):
+        message = copy.deepcopy(self.train)
+        layer = data_layer(message)
+        layer.ClearField("python_param")
+        layer.type = "Input"
+        for channels in (3, 1):  # of data and label
+            layer.input_param.shape.add(dim=[self.batch_size, channels, self.crop_size, self.crop_size])
+        return message
 
 
 def fill(net, classes):
@@ -91,8 +81,8 @@ def fill(net, classes):
 
 
 def _inference(model, task):
-    net = prototxt.load(model.deploy)
-    image = np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size)).astype(np.float32)
+    predictor = Predictor(model, share_with=prototxt.load(model.deploy))  # that is, with random weights
+    net, image = predictor.net, np.random.default_rng(0).normal(0, 60, (1, 3, task.size, task.size)).astype(np.float32)
     scores = net.blobs[model.deployed.output]
 
     def step():
@@ -100,7 +90,7 @@ def _inference(model, task):
         net.forward()
         return scores.data.max()  # copied back from the card, as prediction needs it
 
-    return net, step, lambda: None, net
+    return net, step, lambda: None, predictor
 
 
 class Clock:
