@@ -14,7 +14,7 @@ namespace {
 // is that input element by element. Every value is read whether it is chosen or not, so that no loop has a branch.
 template <typename Dtype, typename Value>
 void each(long count, Dtype* out, const Value& value) {
-  blocks(count, [=](long begin, long end) {
+  parallel(count, kGrain, [=](long begin, long end) {
 #pragma omp simd
     for (long i = begin; i < end; ++i) out[i] = value(i);
   });
