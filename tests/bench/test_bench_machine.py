@@ -69,8 +69,5 @@ def test_peak_memory_is_of_this_process_alone():
     assert child < 200 << 20
 
 
-def test_everything_is_described():
-    found = machine.describe()
-    assert found.cores >= 1
-    assert found.sgemm > 0.1
-    assert {"caffe", "Caffe's OpenBLAS", "Python", "numpy"} <= set(found.versions)
+def test_versions_are_of_what_the_speed_depends_on():
+    assert {"caffe", "Caffe's OpenBLAS", "Python", "numpy"} <= set(machine.versions())

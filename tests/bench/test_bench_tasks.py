@@ -57,6 +57,7 @@ def test_inference():
     assert cost.layers == {}
 
 
+@pytest.mark.slow
 def test_training_by_the_data_layer():
     with nets._photos() as data:
         both = dataclasses.replace(SMALL, data=data, by_layer=True, iterations=1)

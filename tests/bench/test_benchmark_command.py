@@ -1,5 +1,7 @@
 """tools/benchmark.py: a part in small, all parts where they are up to date, and errors of one line."""
 
+import os
+
 import pytest
 
 from attscale.bench.catalogue import ON_THE_CPU, PARTS
@@ -19,6 +21,22 @@ def everything(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_part_is_measured_printed_and_kept(tool, tmp_path):
+    done = tool("benchmark", "threads", "--iterations", 1, "--rounds", 1, "--out", "kept")
+    if os.cpu_count() == 1:
+        one_line_error(done, "there is one core")
+        return
+    assert done.returncode == 0, done.stderr
+    (measured,) = benchmarks.find([tmp_path / "kept"])
+    (ratio,) = measured.findings.ratios
+    assert ratio.name == f"shapes_attention3_esupv, training step at 193, {os.cpu_count()} cores"
+    lines = done.stdout.splitlines()
+    assert lines[2].startswith(f"| {ratio.name} | {ratio.texts[1]} | one core | ")
+    assert lines[6].startswith("| threads | ")
+    assert lines[7] == "kept/benchmark_threads.json"
+
+
+@pytest.mark.slow
 def test_on_the_cpu_at_65_pixels(tool, tmp_path):
     done = tool(
         "benchmark", "gpu", "--device", "cpu", "--crop", 65, "--image", 65, "--iterations", 1, "--rounds", 1,
