@@ -167,6 +167,28 @@ def test_one_bottom(make_net, monkeypatch, case, shape):
     compare(make_net, monkeypatch, text, {"x": normal(*shape)}, tops=tops, tolerance=tolerance)
 
 
+def test_dropout_draws_the_same_numbers(make_net, monkeypatch):
+    """Many numbers, few, and many again: each layer goes on where the one before it ended."""
+    shape = (1, 7, 131, 127)
+    text = "".join(
+        input_layer(name, size) + layer("Dropout", [name], [f"y{name}"], f"dropout_param {{ dropout_ratio: {ratio} }}")
+        for name, size, ratio in (("a", shape, 0.5), ("b", (1, 3, 5, 7), 0.9), ("c", shape, 0.25))
+    )
+    net = make_net(text)
+    for name in "abc":
+        net.blobs[name].data[...] = 1
+    found = {}
+    for part in ("", "layers"):
+        monkeypatch.setenv("CAFFE_STOCK", part)
+        caffe.set_random_seed(3)
+        for _ in range(2):
+            net.forward()
+        found[part] = [net.blobs[f"y{name}"].data.copy() for name in "abc"]
+    for ours, stock in zip(found[""], found["layers"], strict=True):
+        np.testing.assert_array_equal(ours, stock)
+    assert abs(np.mean(found[""][2] == 0) - 0.25) < 0.005  # of 116459: 0.0013 is one standard deviation
+
+
 ABC = ["a", "b", "c"]
 SEVERAL = {
     "sum": layer("Eltwise", ABC, ["y"]),
