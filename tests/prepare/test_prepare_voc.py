@@ -295,7 +295,7 @@ def test_damaged_archives(spoil, said, voc, tool):
     assert not list(voc.rglob("*evil*"))
     tar(voc / TRAINVAL, voc_members())
     tar(voc / SBD, sbd_members(), "w:gz")
-    prepared(tool, "voc12", "--any-count")
+    voc12.prepare(Ledger(voc / "root"), voc)
     assert np.array_equal(read_label(voc / "root/SegmentationClassAug/2008_000004.png"), label(0, 7))
     assert (voc / "root/JPEGImages/2009_000005.jpg").read_bytes() == jpeg(4)
 

@@ -11,6 +11,8 @@ from attscale import datasets
 from attscale.data import verify
 from attscale.data.images import read_image, read_label, voc_palette, write_index, write_label
 from attscale.data.lists import read_list
+from attscale.prepare import voc12
+from attscale.prepare.ledger import Ledger
 from conftest import real_files
 from helpers.archives import jpeg, label, mat, palette_png, prepared, tar
 
@@ -123,8 +125,9 @@ def sbd_archive(path, label_maps):
     tar(path, members, "w:gz")
 
 
-def test_archives_with_the_real_ids_give_the_releases_five_lists(ids, real, tmp_path, tool):
-    """The official numbers of members with the official names, each a tiny picture: byte for byte the release's."""
+@pytest.fixture
+def official(ids, tmp_path):
+    """A folder with archives of the official numbers of members with the official names, each a tiny picture."""
     photograph, annotation = jpeg(), palette_png(label(1))
     own = ids["train"] + ids["val"]
     voc_archive(
@@ -138,10 +141,35 @@ def test_archives_with_the_real_ids_give_the_releases_five_lists(ids, real, tmp_
         tmp_path / "VOC2012test.tar", "SegmentationClass", dict.fromkeys(ids["test"], photograph), {},
         {"test": ids["test"]},
     )  # fmt: skip
+    return tmp_path
+
+
+def test_archives_with_the_real_ids_give_the_releases_five_lists(official, real):
+    """Byte for byte; they are made before the images are unpacked."""
+
+    class MadeError(Exception):
+        pass
+
+    def check(lists):
+        made.update({file.name: file for file in lists})
+        raise MadeError
+
+    made = {}
+    with pytest.raises(MadeError):
+        voc12.prepare(Ledger(official / "root"), official, check=check)
+    assert sorted(made) == sorted(LISTS)
+    for name, file in made.items():
+        released = (real / f"voc2012/list/{name}.txt").read_bytes()
+        assert file.text.encode() == released
+        assert hashlib.sha256(released).hexdigest().startswith(file.sha256)
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_releases_five_lists(official, real, tool):
     done = prepared(tool, "voc12")
     assert "sha256" not in done.stderr + done.stdout  # what is said of a list that is not the release's
     for name in LISTS:
-        assert (tmp_path / f"root/list/{name}.txt").read_bytes() == (real / f"voc2012/list/{name}.txt").read_bytes()
+        assert (official / f"root/list/{name}.txt").read_bytes() == (real / f"voc2012/list/{name}.txt").read_bytes()
 
 
 def test_archives_of_the_real_pictures(real, tmp_path, tool):
