@@ -186,6 +186,7 @@ def test_a_net_by_layers(given):
     assert layers["conv1_2"] == LayerTime(name="conv1_2", forward_gflop=second, backward_gflop=2 * second, **both)
     relus = sum(layer.type == "ReLU" for layer in message.layer)
     assert layers[f"ReLU, {relus} in all"].backward == (relus, relus)
+    assert layers["Input, 1 in all"].forward == (0.5, 0.5)  # a batch in memory, and no SegData
     convolutions = sum(layer.type == "Convolution" for layer in message.layer)
     assert sum(layer.forward_gflop > 0 for layer in net.layers) == convolutions
     forward, backward = found.ratios

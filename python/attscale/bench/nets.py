@@ -12,7 +12,7 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from attscale import datasets, experiments
-from attscale.bench import speeds
+from attscale.bench import ours, speeds
 from attscale.bench.task import CAFFE, CHANNELS_LAST, COMPILED, EAGER, Task, in_turn
 from attscale.errors import RunError
 from attscale.machine import device, inspection
@@ -194,7 +194,7 @@ def net(*, names=(BASELINE, ATTENTION), crop, batch_size, rounds, progress=iter)
 def _by_layer(task, costs):
     work = {layer.name: layer.cost.multiply_adds for layer in _inspected(task)}
     learned, others, result = set(), collections.defaultdict(list), []
-    for layer in Model.of(task.row).train.layer:
+    for layer in ours.InMemory.of(task.row).train_net().layer:
         forward, backward = (tuple(cost.layers[layer.name][way] for cost in costs) for way in (0, 1))
         of_learned = not learned.isdisjoint(layer.bottom)  # whose gradient is wanted
         if of_learned or layer.type == "Convolution":
