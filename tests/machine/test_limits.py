@@ -12,6 +12,9 @@ from attscale.prepare import own
 from attscale.prototxt import Model
 from helpers.net_cases import EACH_KIND, KINDS, narrow, with_inputs
 
+#: The widest merge of each trunk; how a net is put together does not depend on its width.
+WIDE = ("voc10_part_attention4_esupv", "ade20k_resnet34_psp_refine2_esupv")
+
 
 def largest_in_caffe(net, message):
     """Of all tops, of what a loss keeps inside, and of the buffers in which a convolution unfolds one image."""
@@ -47,7 +50,10 @@ def test_narrow_nets(name):
     check(narrow(experiments.find(name)), 97)
 
 
-@pytest.mark.parametrize("name", EACH_KIND)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in WIDE else pytest.mark.slow) for name in sorted(experiments.EXPERIMENTS)],
+)
 def test_nets_at_full_width(name):
     check(experiments.find(name), 97)
 

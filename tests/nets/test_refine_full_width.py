@@ -1,7 +1,7 @@
 """Every row of Attention to Refine's tables at full width: Caffe loads it, and a step moves all that learns.
 
-On a crop of its own size that takes up to a minute a row, most of it convolutions; one of each table's models is tried
-on a small crop besides, so that all layers' kinds run at every test.
+On a crop of its own size that takes up to a minute a row, most of it convolutions: those are slow; one of each table's
+models is tried on a small crop besides, so that all layers' kinds run at every test.
 """
 
 import numpy as np
@@ -12,13 +12,11 @@ from helpers.net_cases import solver_on, with_inputs
 
 ROWS = sorted({row.name for row in experiments.EXPERIMENTS.values() for c in row.cells if c.paper == paper.REFINE})
 WHOLE = ["voc12_refine2_esupv", "voc12_refine2_esupv_bias", "ade20k_resnet34_psp_refine2_esupv"]
-QUICK = "ade20k_resnet34"  # ten seconds on two cores
 
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [(name, 97) for name in WHOLE]
-    + [pytest.param(name, None, marks=() if name == QUICK else pytest.mark.slow) for name in ROWS],
+    [(name, 97) for name in WHOLE] + [pytest.param(name, None, marks=pytest.mark.slow) for name in ROWS],
 )
 def test_a_step_moves_all_that_learns(name, size, tmp_path):
     """From random weights in the place of pretrained ones; statistics move by what was seen, and by no rate."""

@@ -268,8 +268,7 @@ def turned(path, tag):
     image.save(path, exif=tags)
 
 
-@pytest.mark.parametrize("text", ["", "[folders]\nval = 0.5\n"], ids=["lists", "folders"])
-@pytest.mark.parametrize("tag", [3, 6])
+@pytest.mark.parametrize(("tag", "text"), [(3, ""), (6, "[folders]\nval = 0.5\n")], ids=["lists", "folders"])
 def test_a_photograph_that_is_stored_turned(text, tag, tmp_path, tool):
     """Of 3, upside down, its size tells nothing; of 6 the label map that was drawn on it upright has another."""
     _, root = written(tmp_path, text, train="ab", val="cd")
