@@ -109,10 +109,11 @@ def confusion(path, matrix, classes):
     """A confusion matrix, its rows as shares of each true class's pixels."""
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
-    side = max(4, 0.28 * len(classes))
+    many = len(classes) > 30
+    side = max(4, (0.14 if many else 0.28) * len(classes))
     figure, axis = plt.subplots(figsize=(side + 1.5, side), layout="constrained")
     shown = axis.imshow(shares, cmap="viridis", vmin=0, vmax=1)
-    size = 8 if len(classes) <= 30 else 4
+    size = 4 if many else 8
     axis.set_xticks(range(len(classes)), classes, rotation=90, fontsize=size)
     axis.set_yticks(range(len(classes)), classes, fontsize=size)
     axis.set_xlabel("predicted")

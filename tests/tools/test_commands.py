@@ -15,7 +15,7 @@ from attscale.inference.predictor import Predictor
 from attscale.prototxt import Model
 from attscale.weights import caffemodel
 from conftest import one_line_error
-from helpers.spoilers import SPOILERS
+from helpers import spoilers
 from helpers.training_runs import train_row
 
 
@@ -73,6 +73,10 @@ def test_evaluate_agrees_with_a_plain_count(trained, tmp_path, tool):
     expected = [h / u for h, u in zip(hits, union, strict=True) if u]
     assert report["mean_iou"] == pytest.approx(np.mean(expected))
     assert report["images"] == 3
+
+
+#: One of each kind: no such pair, no file, a damaged image, a wrong label; the rest are `tests/data/test_verify.py`'s.
+SPOILERS = [spoilers.spoil_missing, spoilers.spoil_device, spoilers.spoil_image_inside, spoilers.spoil_value]
 
 
 @pytest.mark.parametrize("spoil", SPOILERS)
