@@ -21,7 +21,8 @@ class Winograd {
   // Whether the passes below are to be used.
   bool fits() const { return fits_; }
 
-  // bias: null for none. kept: of the layer, and shared with those that have the same weights.
+  // bias: null for none. kept: the layer's own, to hold in training what layers with the same weights share; null in
+  // testing, where each pass transforms the filters again, which takes little time and saves four times their memory.
   void forward(int images, const Dtype* input, const Dtype* weights, const Dtype* bias, Dtype* output,
                std::shared_ptr<WinogradFilters>* kept) const;
   void backward(int images, const Dtype* output_diff, const Dtype* weights, Dtype* input_diff,

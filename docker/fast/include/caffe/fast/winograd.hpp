@@ -28,22 +28,21 @@ struct Conv3x3 {
   double products() const;
 };
 
-// The filters (filters, channels, 3, 3) of a layer, transformed: (36, filters, channels).
+// The transformed filters (36, filters, channels) of layers that share their weights, made anew when these are others.
 class WinogradFilters {
  public:
-  // What layers with these weights share.
+  // Of the layers with these weights.
   static std::shared_ptr<WinogradFilters> of(const float* weights);
 
-  // The transformed ones, made anew where the weights are others than in the last call; null for more than are kept.
-  const float* kept(const float* weights, int filters, int channels);
+  const float* transformed(const float* weights, int filters, int channels);
 
  private:
-  std::vector<float> kept_;
+  std::vector<float> transformed_;
   uint64_t digest_ = 0;
 };
 
 // output = convolution of the input of `images` images that lie one after another, plus bias (filters) if there is one.
-// kept: what WinogradFilters keep of the weights, or null.
+// kept: the transformed filters where they are kept; where it is null, they are made in passing.
 void winograd_forward(const Conv3x3& shape, int images, const float* input, const float* weights, const float* kept,
                       const float* bias, float* output);
 

@@ -61,20 +61,27 @@ Winograd<float>::Winograd(const Blob<float>& weights, int group, const vector<in
   fits_ = std::min(shape_.channels, shape_.filters) >= kFewChannels && shape_.products() < kWorth * 9 * pixels;
 }
 
+namespace {
+
+// Null where nobody shares them: a net of one scale needs them twice an iteration, which is not worth their memory.
+const float* shared_filters(const Conv3x3& shape, const float* weights, std::shared_ptr<WinogradFilters>* kept) {
+  if (!kept) return nullptr;
+  *kept = WinogradFilters::of(weights);
+  return kept->use_count() > 1 ? (*kept)->transformed(weights, shape.filters, shape.channels) : nullptr;
+}
+
+}  // namespace
+
 template <>
 void Winograd<float>::forward(int images, const float* input, const float* weights, const float* bias, float* output,
                               std::shared_ptr<WinogradFilters>* kept) const {
-  *kept = WinogradFilters::of(weights);
-  winograd_forward(shape_, images, input, weights, (*kept)->kept(weights, shape_.filters, shape_.channels), bias,
-                   output);
+  winograd_forward(shape_, images, input, weights, shared_filters(shape_, weights, kept), bias, output);
 }
 
 template <>
 void Winograd<float>::backward(int images, const float* output_diff, const float* weights, float* input_diff,
                                std::shared_ptr<WinogradFilters>* kept) const {
-  *kept = WinogradFilters::of(weights);
-  winograd_backward(shape_, images, output_diff, weights, (*kept)->kept(weights, shape_.filters, shape_.channels),
-                    input_diff);
+  winograd_backward(shape_, images, output_diff, weights, shared_filters(shape_, weights, kept), input_diff);
 }
 
 template <>

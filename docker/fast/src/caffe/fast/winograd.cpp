@@ -19,8 +19,8 @@ constexpr int kTile = 4, kInput = 6, kProducts = kInput * kInput;
 constexpr float kRoot = 1.41421356237309505f, kHalfRoot = kRoot / 2;
 constexpr long kBlock = 6 << 20;     // bytes of transformed input and output in work at a time: they stay in cache
 constexpr long kFewTiles = 128;      // but so many tiles at least: a product with fewer is slow
-constexpr long kMostKept = 80 << 20;  // bytes of transformed filters of a layer; more are made again in each pass
-constexpr long kPassing = 32 << 20;   // bytes of those at a time
+constexpr long kMostFilters = 80 << 20;   // bytes of transformed filters that are multiplied at a time
+constexpr long kPartOfFilters = 40 << 20;  // where there are more: bytes of a part of the channels
 constexpr int kManyPhases = 8;      // from this dilation on, a vector is of neighbouring phases, not of one phase's tiles
 constexpr int kTurned[kInput] = {5, 3, 4, 1, 2, 0};  // where a point goes under x -> 1/x
 
@@ -397,27 +397,26 @@ uint64_t digest(const float* weights, long count) {
 
 // --- passes ----------------------------------------------------------------------------------------------------------
 
-// What a pass works on at a time: some bands of tiles and some of the channels, that is columns of the filters.
+// What a pass works on at a time: some bands of tiles, or all of them and some of the channels. Neither depends on
+// whether the filters are kept, so that the sums do not either.
 struct Plan {
   const Conv3x3& shape;
   const Tiles tiles;
   long bands, at_once, channels;
   long in_plane, out_plane;
 
-  Plan(const Conv3x3& shape, int images, bool whole)
+  Plan(const Conv3x3& shape, int images)
       : shape(shape), tiles(shape.out_height(), shape.out_width(), shape.dilation), bands(images * rows()),
-        channels(shape.channels), in_plane(static_cast<long>(shape.height) * shape.width),
+        in_plane(static_cast<long>(shape.height) * shape.width),
         out_plane(static_cast<long>(tiles.height) * tiles.width) {
-    const long tile = sizeof(float) * kProducts * (shape.channels + shape.filters);
-    long most = std::max(kBlock / tile, kFewTiles) / tiles.band;
-    if (!whole) {  // each of the filters is transformed once: all tiles at a time, and the channels in parts
-      const long parts = (sizeof(float) * kProducts * shape.filters * shape.channels + kPassing - 1) / kPassing;
-      channels = (shape.channels + parts - 1) / parts;
-      most = bands;
-    }
-    const long blocks = (bands + most - 1) / std::max(1L, most);
-    at_once = most < 1 ? 1 : (bands + blocks - 1) / blocks;
+    const long value = sizeof(float) * kProducts, filters = value * shape.filters * shape.channels;
+    const long parts = filters > kMostFilters ? (filters + kPartOfFilters - 1) / kPartOfFilters : 1;
+    channels = (shape.channels + parts - 1) / parts;
+    const long fit = std::max(kBlock / (value * (shape.channels + shape.filters)), kFewTiles) / tiles.band;
+    const long most = parts > 1 ? bands : std::max(1L, fit), blocks = (bands + most - 1) / most;
+    at_once = (bands + blocks - 1) / blocks;
   }
+  long values(long channels) const { return kProducts * channels * at_once * tiles.band; }  // of a block
   long rows() const { return tiles.tops.size(); }
 
   // Transforms `count` channels from `first` on of the bands from `band` on: v (36, count, tiles).
@@ -479,41 +478,58 @@ std::shared_ptr<WinogradFilters> WinogradFilters::of(const float* weights) {
   return filters;
 }
 
-const float* WinogradFilters::kept(const float* weights, int filters, int channels) {
+const float* WinogradFilters::transformed(const float* weights, int filters, int channels) {
   const long count = static_cast<long>(filters) * channels, part = 1 << 18;
-  if (static_cast<long>(sizeof(float)) * kProducts * count > kMostKept) return nullptr;
   std::vector<uint64_t> digests((9 * count + part - 1) / part);
   parallel(digests.size(), 1, [&](long begin, long end) {
     for (long i = begin; i < end; ++i) digests[i] = digest(weights + i * part, std::min(part, 9 * count - i * part));
   });
   uint64_t now = count;
   for (uint64_t one : digests) now = (now ^ one) * 0x9E3779B97F4A7C15ull + (now >> 29);
-  if (static_cast<long>(kept_.size()) != kProducts * count || now != digest_) {
-    kept_.resize(kProducts * count);
-    transform_channels(weights, filters, channels, 0, channels, kept_.data());
+  if (static_cast<long>(transformed_.size()) != kProducts * count || now != digest_) {
+    transformed_.resize(kProducts * count);
+    transform_channels(weights, filters, channels, 0, channels, transformed_.data());
     digest_ = now;
   }
-  return kept_.data();
+  return transformed_.data();
 }
+
+namespace {
+
+// The transformed filters of some channels, (36, filters, channels) with `pitch` from a filter to the next.
+struct Filters {
+  const float* values;
+  long pitch, plane;
+
+  // passing: memory for (36, filters, plan.channels), where there are no kept ones.
+  Filters(const Plan& plan, const float* weights, const float* kept, long first, long count, float* passing)
+      : values(kept ? kept + first : passing), pitch(kept ? plan.shape.channels : count),
+        plane(plan.shape.filters * pitch) {
+    if (!kept) transform_channels(weights, plan.shape.filters, plan.shape.channels, first, count, passing);
+  }
+};
+
+}  // namespace
 
 void winograd_forward(const Conv3x3& shape, int images, const float* input, const float* weights, const float* kept,
                       const float* bias, float* output) {
-  const Plan plan(shape, images, kept);
-  const long k = shape.filters, most = plan.at_once * plan.tiles.band;
-  const long passing = kept ? 0 : kProducts * k * plan.channels;
-  float* v = static_cast<float*>(workspace(sizeof(float) * (kProducts * (plan.channels + k) * most + passing)));
-  float* m = v + kProducts * plan.channels * most;
-  float* u = m + kProducts * k * most;
+  const Plan plan(shape, images);
+  const long k = shape.filters, passing = kept ? 0 : kProducts * k * plan.channels;
+  float* v = static_cast<float*>(workspace(sizeof(float) * (plan.values(plan.channels) + plan.values(k) + passing)));
+  float* m = v + plan.values(plan.channels);
+  const bool whole = plan.channels == shape.channels;
+  float* u = m + plan.values(k);
+  Filters filters(plan, weights, kept, 0, plan.channels, u);
   for (long band = 0; band < plan.bands; band += plan.at_once) {
     const long some = std::min(plan.at_once, plan.bands - band), tiles = some * plan.tiles.band;
     for (long first = 0; first < shape.channels; first += plan.channels) {
       const long c = std::min(plan.channels, shape.channels - first);
-      if (!kept) transform_channels(weights, k, shape.channels, first, c, u);
+      if (!whole && first) filters = Filters(plan, weights, kept, first, c, u);
       plan.input(input, first, c, band, some, v);
       parallel(kProducts, 1, [&](long begin, long end) {
         for (long p = begin; p < end; ++p) {
-          product(CblasNoTrans, CblasNoTrans, k, tiles, c, 1.f, (kept ? kept : u) + p * k * c, c, v + p * c * tiles,
-                  tiles, first ? 1.f : 0.f, m + p * k * tiles, tiles);
+          product(CblasNoTrans, CblasNoTrans, k, tiles, c, 1.f, filters.values + p * filters.plane, filters.pitch,
+                  v + p * c * tiles, tiles, first ? 1.f : 0.f, m + p * k * tiles, tiles);
         }
       });
     }
@@ -526,23 +542,22 @@ void winograd_backward(const Conv3x3& shape, int images, const float* output_dif
   // The convolution of the output's gradient by the filters turned round, from `filters` channels to `channels`.
   const Conv3x3 back = {shape.filters, shape.channels, shape.out_height(), shape.out_width(), shape.dilation,
                         2 * shape.dilation - shape.pad};
-  const Plan plan(back, images, true), parts(shape, images, kept);
-  const long k = shape.filters, step = parts.channels, at_once = kept ? plan.at_once : plan.bands;
-  const long most = at_once * plan.tiles.band, passing = kept ? 0 : kProducts * k * step;
-  float* v = static_cast<float*>(workspace(sizeof(float) * (kProducts * (k + step) * most + passing)));
-  float* m = v + kProducts * k * most;
-  float* u = m + kProducts * step * most;
-  for (long band = 0; band < plan.bands; band += at_once) {
-    const long some = std::min(at_once, plan.bands - band), tiles = some * plan.tiles.band;
-    plan.input(output_diff, 0, k, band, some, v);
-    for (long first = 0; first < shape.channels; first += step) {
-      const long c = std::min(step, shape.channels - first);
-      if (!kept) transform_channels(weights, k, shape.channels, first, c, u);
+  const Plan parts(shape, images), plan(back, images);
+  const long k = shape.filters, passing = kept ? 0 : kProducts * k * parts.channels;
+  float* v = static_cast<float*>(workspace(sizeof(float) * (plan.values(k) + plan.values(parts.channels) + passing)));
+  float* m = v + plan.values(k);
+  float* u = m + plan.values(parts.channels);
+  for (long first = 0; first < shape.channels; first += parts.channels) {
+    const long c = std::min(parts.channels, shape.channels - first);
+    const Filters filters(parts, weights, kept, first, c, u);
+    for (long band = 0; band < plan.bands; band += plan.at_once) {
+      const long some = std::min(plan.at_once, plan.bands - band), tiles = some * plan.tiles.band;
+      if (!first || plan.at_once < plan.bands) plan.input(output_diff, 0, k, band, some, v);
       parallel(kProducts, 1, [&](long begin, long end) {
         for (long p = begin; p < end; ++p) {
           const long q = kTurned[p / kInput] * kInput + kTurned[p % kInput];
-          product(CblasTrans, CblasNoTrans, c, tiles, k, 1.f, (kept ? kept : u) + q * k * c, c, v + p * k * tiles,
-                  tiles, 0.f, m + p * c * tiles, tiles);
+          product(CblasTrans, CblasNoTrans, c, tiles, k, 1.f, filters.values + q * filters.plane, filters.pitch,
+                  v + p * k * tiles, tiles, 0.f, m + p * c * tiles, tiles);
         }
       });
       plan.output(m, first, c, band, some, nullptr, input_diff);
@@ -552,19 +567,18 @@ void winograd_backward(const Conv3x3& shape, int images, const float* output_dif
 
 void winograd_weights(const Conv3x3& shape, int images, const float* input, const float* output_diff,
                       float* weights_diff) {
-  const long k = shape.filters, all = static_cast<long>(sizeof(float)) * kProducts * k * shape.channels;
-  const Plan plan(shape, images, all <= kMostKept);
-  const long most = plan.at_once * plan.tiles.band;
-  float* v = static_cast<float*>(
-      workspace(sizeof(float) * kProducts * ((plan.channels + k) * most + plan.channels * k)));
-  float* z = v + kProducts * plan.channels * most;
-  float* u = z + kProducts * k * most;
+  const Plan plan(shape, images);
+  const long k = shape.filters;
+  float* v = static_cast<float*>(workspace(
+      sizeof(float) * (plan.values(plan.channels) + plan.values(k) + kProducts * plan.channels * k)));
+  float* z = v + plan.values(plan.channels);
+  float* u = z + plan.values(k);
   for (long first = 0; first < shape.channels; first += plan.channels) {
     const long c = std::min(plan.channels, shape.channels - first);
     for (long band = 0; band < plan.bands; band += plan.at_once) {
       const long some = std::min(plan.at_once, plan.bands - band), tiles = some * plan.tiles.band;
       plan.input(input, first, c, band, some, v);
-      if (!first || plan.at_once < plan.bands) plan.output_gradient(output_diff, band, some, z);
+      if (!first) plan.output_gradient(output_diff, band, some, z);
       parallel(kProducts, 1, [&](long begin, long end) {
         for (long p = begin; p < end; ++p) {
           product(CblasNoTrans, CblasTrans, k, c, tiles, 1.f, z + p * k * tiles, tiles, v + p * c * tiles, tiles,
