@@ -21,16 +21,17 @@ from attscale.training import runs
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
 
-ROWS = ["shapes_largefov", "shapes_attention2", "shapes_max3_esupv", "shapes_attention3_esupv"]
+ROWS = ["shapes_largefov", "shapes_max2_esupv"]
+LENGTH = ("--max-iter", 24)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """`shapes` and the four rows, one after the other on a single worker."""
+    """`shapes` and the two rows, one after the other on a single worker."""
     folder = tmp_path_factory.mktemp("home")
     prepare = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--train", "6", "--val", "3"]
     subprocess.run(prepare, cwd=folder, check=True, capture_output=True)
-    done = run(folder, *ROWS, "--max-iter", "30", "--out", "single")
+    done = run(folder, *ROWS, *LENGTH, "--out", "single")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].split()[:2] == [ROWS[-1], "done"]
     return folder
@@ -50,7 +51,8 @@ def outcome(folder, name):
 
 def test_a_killed_worker_costs_nothing_but_time(home):
     """By the command with --shards; the worker that is killed is one whose row has a snapshot already."""
-    command = [*ROWS, "--max-iter", 30, "--out", "double", "--workers", 2, "--snapshot-interval", 5, "--shards", 2]
+    options = ["--workers", 2, "--snapshot-interval", 2, "--shards", 2]
+    command = [*ROWS, *LENGTH, "--out", "double", *options]
     process = subprocess.Popen(
         [sys.executable, str(REPO / "tools/sweep.py"), *map(str, command)],
         cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -79,7 +81,7 @@ def wait_for_training(root):
                     parts = file.read().decode().split("\0")
             except OSError:
                 continue
-            if "attscale.sweep.step" in parts:
+            if parts[1:3] == ["-m", "attscale.sweep.step"]:
                 job = json.loads(parts[3])
                 if job["root"] == str(root) and job["step"] == "train":
                     name = job["run"]["experiment"]
@@ -98,7 +100,7 @@ def parent_of(pid):
 def test_finished_rows_are_not_run_again(home):
     before = {name: (home / "single" / name / "final.caffemodel").stat().st_mtime_ns for name in ROWS}
     began = time.monotonic()
-    done = run(home, *ROWS, "--max-iter", "30", "--out", "single")
+    done = run(home, *ROWS, *LENGTH, "--out", "single")
     assert done.returncode == 0, done.stderr
     assert before == {name: (home / "single" / name / "final.caffemodel").stat().st_mtime_ns for name in ROWS}
     assert time.monotonic() - began < 30
@@ -107,9 +109,9 @@ def test_finished_rows_are_not_run_again(home):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--max-iter", 40], "--max-iter 30, not 40"),
-        (["--max-iter", 30, "--seed", 5], "--seed 0, not 5"),
-        (["--max-iter", 30, "--data", "other"], "/data, not "),
+        (["--max-iter", 40], "--max-iter 24, not 40"),
+        ([*LENGTH, "--seed", 5], "--seed 0, not 5"),
+        ([*LENGTH, "--data", "other"], "/data, not "),
     ],
 )
 def test_finished_rows_of_other_options_are_refused(home, options, words):
@@ -186,7 +188,7 @@ def test_crf_in_shards(home):
     """On a row that was finished without; compared with tools/crf.py over the same scores."""
     folder = home / "single/shapes_largefov"
     before = (folder / "final.caffemodel").stat().st_mtime_ns
-    done = run(home, "shapes_largefov", "--max-iter", 30, "--out", "single", "--crf", "--shards", 2, "--workers", 2)
+    done = run(home, "shapes_largefov", *LENGTH, "--out", "single", "--crf", "--shards", 2, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert (folder / "final.caffemodel").stat().st_mtime_ns == before
     alone = run(home, "shapes_largefov", "--scores", folder / "val/scores", "--out", "alone", tool="crf")
