@@ -18,6 +18,9 @@ export CAFFE_ROOT
 export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
+# Where it is set, every start of a command would compile our modules anew: a demo has a dozen, the tests 1,500.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: bench demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
 
