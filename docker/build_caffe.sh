@@ -6,13 +6,14 @@
 #   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
 #
 # Where none of DEVICE, FAST, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and
-# source: `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was made with,
-# when the patches, Python or NumPy are others. Where one of the five is set, the others have their defaults: DEVICE=cpu
-# alone asks for Debian's source on the CPU. A CAFFE_SRC that is set is built again when a file in it has changed.
+# source: `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was
+# made with, when the patches, docker/fast, Python or NumPy are others. Where one of the five is set, the others have
+# their defaults: DEVICE=cpu alone asks for Debian's source on the CPU. A CAFFE_SRC that is set is built again when a
+# file in it has changed.
 #
 # Environment:
 #   DEVICE        cpu (default) | cuda
-#   FAST          on (default) | off: without docker/fast, our code for the CPU: BVLC's own
+#   FAST          on (default) | off: without docker/fast, which makes Caffe faster on the CPU
 #   CAFFE_SRC     folder with the sources of BVLC Caffe, instead of Debian's source package
 #   CAFFE_MIRROR  Debian mirror that still carries the suite bullseye (default: the mirror this machine uses)
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
@@ -33,7 +34,7 @@ $TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
 c492f4893fc1ba1fb514b2d9b4763bc78dc93571ea24adc6e604eccbb93cdd64  caffe_$DEBIAN_VERSION-8.dsc
 07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
 readonly ARCHITECTURES="35 50 60 70 80 90"
-readonly SETTINGS=(DEVICE FAST CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT)  # kept in the file BUILD
+readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT FAST)  # kept in the file BUILD
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname "$here")
@@ -241,7 +242,9 @@ for patch in "${patches[@]}"; do
   elif patch -d "$work/src" -p1 --dry-run --reverse --force --silent <"$patch" >>"$log" 2>&1; then
     say "$(basename "$patch") is in this source already"
   else
-    die "$(basename "$patch") does not apply to $origin: see $log"
+    without=
+    [[ "$patch" != */fast/* ]] || without="; FAST=off builds without it"
+    die "$(basename "$patch") does not apply to $origin: see $log$without"
   fi
 done
 
@@ -281,8 +284,9 @@ python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LI
 [ -f "$python_library" ] || python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("LDLIBRARY"))')
 
 options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON
-  -DUSE_OPENMP=ON -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
+  -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
   "-DPYTHON_LIBRARY=$python_library")
+[ "$FAST" = off ] || options+=(-DUSE_OPENMP=ON)
 if [ "$DEVICE" = cpu ]; then
   options+=(-DCPU_ONLY=ON)
 else

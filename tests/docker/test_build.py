@@ -58,6 +58,11 @@ class Workshop:
         self.patch = write(
             self.script.parent / "patches/0001-a.patch", "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-old\n+new\n"
         )
+        self.fast = write(
+            self.script.parent / "fast/patches/0101-b.patch", "--- a/b.txt\n+++ b/b.txt\n@@ -1 +1 @@\n-slow\n+fast\n"
+        )
+        for kind in ("include", "src"):
+            write(self.script.parent / f"fast/{kind}/caffe/fast/{kind}.txt", "ours\n")
         shutil.copy(SCRIPT, self.script)
         write(self.script.parent / "apt_install.sh", "#!/bin/sh\n", 0o755)
         write(folder / "bin/cmake", CMAKE, 0o755)
@@ -73,6 +78,7 @@ class Workshop:
         source = self.folder / name
         write(source / "src/caffe/net.cpp", "int main() {}\n")
         write(source / "a.txt", "old\n")
+        write(source / "b.txt", "slow\n")
         write(source / "LICENSE", "BSD\n")
         (source / "src/caffe/proto").mkdir()
         shutil.copy(REPO / "build/caffe/caffe.proto", source / "src/caffe/proto")
@@ -113,7 +119,7 @@ def test_a_build_of_a_checkout_is_kept_where_nothing_is_asked_for(workshop):
     assert done.returncode == 0, done.stderr
     assert f"built in {workshop.prefix}" in done.stderr
     record = workshop.record.read_text()
-    assert record.startswith(f"DEVICE: cpu\nCAFFE_SRC: {source}\nsource: {source} no git sha256 ")
+    assert record.startswith(f"DEVICE: cpu\nCAFFE_SRC: {source}\nFAST: on\nsource: {source} no git sha256 ")
 
     (source / "a.txt").write_text("changed since\n")
     done = workshop.build()
@@ -127,6 +133,27 @@ def test_a_build_of_a_checkout_is_kept_where_nothing_is_asked_for(workshop):
     assert workshop.record.read_text() == record
 
 
+def test_without_our_code_for_the_cpu(workshop):
+    source = workshop.source()
+    assert workshop.build(CAFFE_SRC=str(source)).returncode == 0
+    assert "-DUSE_OPENMP=ON" in (workshop.folder / "notes").read_text().split()
+    assert "fast/patches/0101-b.patch" in workshop.record.read_text()
+    assert "fast/src/caffe/fast/src.txt" in workshop.record.read_text()
+
+    write(source / "b.txt", "another\n")
+    done = workshop.build(CAFFE_SRC=str(source))
+    assert done.returncode == 1
+    assert "0101-b.patch does not apply" in done.stderr.splitlines()[-1]
+    assert "FAST=off builds without it" in done.stderr.splitlines()[-1]
+    done = workshop.build(CAFFE_SRC=str(source), FAST="off")
+    assert done.returncode == 0, done.stderr
+    assert "-DUSE_OPENMP=ON" not in (workshop.folder / "notes").read_text().split()
+    assert "fast/" not in workshop.record.read_text()
+    assert "already built" in workshop.build().stderr  # and so it stays
+
+    assert "FAST is 'no', expected on or off" in failure(workshop.build(FAST="no"))
+
+
 def test_a_kept_build_is_made_again_as_it_was_for_other_patches(workshop):
     source = workshop.source()
     assert workshop.build(CAFFE_SRC=str(source)).returncode == 0
@@ -137,8 +164,9 @@ def test_a_kept_build_is_made_again_as_it_was_for_other_patches(workshop):
     assert done.returncode == 0, done.stderr
     assert f"caffe: copying {source}" in done.stderr
     after = workshop.record.read_text().splitlines()
-    assert after[:-1] == before[:-1]  # source, device, NumPy
-    assert after[-1] != before[-1]  # the patch
+    changed = [line for line, was in zip(after, before, strict=True) if line != was]
+    assert len(changed) == 1  # neither source, device, NumPy nor docker/fast
+    assert changed[0].endswith("0001-a.patch")
 
     workshop.patch.write_text("Another.\n\n" + workshop.patch.read_text())
     shutil.rmtree(source)
