@@ -18,7 +18,7 @@ export CAFFE_ROOT
 export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-# Where it is set, every start of a command would compile our modules anew: a demo has a dozen, the tests 1,500.
+# Where it is set, every start of a command would compile our modules anew: a demo has a dozen, the tests hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
