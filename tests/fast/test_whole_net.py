@@ -46,5 +46,7 @@ def test_equals_stock(name, crop, tmp_path):
             error = np.linalg.norm(ours[what] - theirs) / np.linalg.norm(theirs)
         else:
             error = np.abs(ours[what] - theirs).max() / np.abs(theirs).max()
-        assert error < {"scores": 1e-4, "loss": 1e-5, "gradient": 1e-2}[kind], f"{what}: {error:.1e}"
+        # Stock Caffe adds thousands of losses up in single precision, ours in double.
+        loss = 1e-5 if crop < 100 else 5e-5
+        assert error < {"scores": 1e-4, "loss": loss, "gradient": 1e-2}[kind], f"{what}: {error:.1e}"
     assert any(not np.array_equal(ours[what], theirs) for what, theirs in stock.items())  # or it was the same code
