@@ -46,11 +46,10 @@ def root(mini, tmp_path):
 
 
 def start(root, *arguments):
-    """Starts the program; it computes on one BLAS thread, as train.py has it for narrow nets."""
+    """Starts the program, on as many threads as train.py."""
     command = [Path(sys.executable).with_name("caffe"), *map(str, arguments)]
     quiet = {name: value for name, value in os.environ.items() if name != "GLOG_minloglevel"}
-    environment = {**quiet, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=root, env=quiet, stderr=subprocess.PIPE, text=True)
 
 
 def caffe(root, *arguments):
