@@ -288,7 +288,8 @@ options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=O
   "-DPYTHON_LIBRARY=$python_library")
 [ "$FAST" = off ] || options+=(-DUSE_OPENMP=ON)
 if [ "$DEVICE" = cpu ]; then
-  options+=(-DCPU_ONLY=ON)
+  # Most of the time goes into reading headers: a dozen files at a time is half the work.
+  options+=(-DCPU_ONLY=ON -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12)
 else
   options+=(-DCPU_ONLY=OFF -DCUDA_ARCH_NAME=Manual "-DCUDA_ARCH_BIN=$CUDA_ARCH" "-DCUDA_ARCH_PTX=${CUDA_ARCH##* }"
     "-DCUDA_HOST_COMPILER=$CUDA_CXX")
@@ -310,7 +311,7 @@ failed() {
 }
 say "configuring ($DEVICE)"
 cmake -S "$work/src" -B "$work/build" "${options[@]}" >>"$log" 2>&1 || failed
-minutes=3
+minutes=2
 [ "$DEVICE" = cpu ] || minutes=15
 say "compiling with $jobs jobs (about $minutes minutes on two cores; log: $log)"
 set +e

@@ -34,7 +34,7 @@ def main(argv):
     source.add_argument("--scores", metavar="DIR", help="score maps, <id>.npz")
     source.add_argument("--weights", metavar="FILE", help="predict the score maps first, into predictions/NAME")
     cli.add_device_arguments(parser)
-    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS, or all cores)")
+    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
     parser.add_argument("--split", help="of the data set (default: its validation set)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--out", metavar="DIR", help="label maps, <id>.png (default: crf beside the scores)")

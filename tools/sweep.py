@@ -40,7 +40,7 @@ def main(argv):
     parser.add_argument("--coco-stage", action="store_true", help="pretrain on MS-COCO first, where nets start from it")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
-    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS, or all cores)")
+    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
     arguments = parser.parse_args(argv)
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]

@@ -151,7 +151,7 @@ def add_net_arguments(arguments, *, weights_required, weights="caffemodel of the
     arguments.add_argument("--net", metavar="DIR", help=net)
     arguments.add_argument("--weights", metavar="FILE", required=weights_required, help=weights)
     add_data_argument(arguments)
-    arguments.add_argument("--threads", metavar="N", type=positive, help="of Caffe (default: OMP_NUM_THREADS, or all cores)")
+    arguments.add_argument("--threads", metavar="N", type=positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
 
 
 def check_net(parser, arguments):

@@ -31,6 +31,12 @@ class ProcessDiedError(RunError):
     """A child ended, not by an error of its own."""
 
 
+def threads_at_hand():
+    """OMP_NUM_THREADS where it is a number, else the cores that this process may use."""
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
+
+
 def start(module, *arguments, **options):
     """Starts `python -m module arguments... PARENT`; returns the Popen, to which `options` go."""
     command = [sys.executable, "-m", module, *map(str, arguments), str(os.getpid())]

@@ -72,7 +72,8 @@ def close(ours, theirs, share=1e-5):
     ids=str,
 )
 def test_equals_stock(shape, tmp_path, monkeypatch):
-    ours = passes(tmp_path, **shape)
+    with threadpoolctl.threadpool_limits(3, user_api="openmp"):
+        ours = passes(tmp_path, **shape)
     monkeypatch.setenv("CAFFE_STOCK", "winograd")
     close(ours, passes(tmp_path, **shape))
 

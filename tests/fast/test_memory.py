@@ -253,6 +253,11 @@ ASSORTED = (
     + layer("SoftmaxWithLoss", ["scores", "label"], ["loss2"], f"{IGNORED} loss_weight: 0.5")
     + layer("Convolution", ["e"], ["aside"], "convolution_param { num_output: 5 kernel_size: 1 } propagate_down: false")
     + layer("SoftmaxWithLoss", ["aside", "label"], ["loss3"], IGNORED)
+    + convolution("d", "like")
+    + layer("Crop", ["e", "like"], ["cropped"])
+    + layer("Eltwise", ["cropped", "like"], ["joined"])
+    + convolution("joined", "scores4", 5)
+    + layer("SoftmaxWithLoss", ["scores4", "label"], ["loss4"], IGNORED)
 )  # fmt: skip
 
 

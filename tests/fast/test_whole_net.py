@@ -50,3 +50,12 @@ def test_equals_stock(name, crop, tmp_path):
         loss = 1e-5 if crop < 100 else 5e-5
         assert error < {"scores": 1e-4, "loss": loss, "gradient": 1e-2}[kind], f"{what}: {error:.1e}"
     assert any(not np.array_equal(ours[what], theirs) for what, theirs in stock.items())  # or it was the same code
+
+
+def test_the_number_of_threads_changes_no_bit(tmp_path, monkeypatch):
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        found.append(came_out(tmp_path, "voc12_attention3_esupv", 97, ""))
+    for what, array in found[0].items():
+        assert np.array_equal(found[1][what], array), what

@@ -12,6 +12,7 @@ from statistics import median
 import numpy as np
 import threadpoolctl
 
+from attscale import processes
 from attscale.results.benchmarks import Machine
 
 _REPO = Path(__file__).parents[3]
@@ -21,7 +22,7 @@ _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 def describe(card=""):
     """The Machine, as it is now."""
-    cores = os.cpu_count()
+    cores = processes.threads_at_hand()
     date = time.strftime("%Y-%m-%d", time.gmtime())
     return Machine(
         vectors=vectors(Path("/proc/cpuinfo").read_text()),

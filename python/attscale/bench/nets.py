@@ -5,13 +5,12 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
-import os
 import tempfile
 from pathlib import Path
 
 from google.protobuf import json_format
 
-from attscale import datasets, experiments
+from attscale import datasets, experiments, processes
 from attscale.bench import ours, speeds
 from attscale.bench.task import CAFFE, CHANNELS_LAST, COMPILED, EAGER, Task, in_turn
 from attscale.errors import RunError
@@ -21,7 +20,7 @@ from attscale.results.benchmarks import Findings, LayerTime, NetTime, Ratio
 
 BASELINE, ATTENTION, DEMO = "voc12_largefov", "voc12_attention3_esupv", "shapes"
 #: What CAFFE_STOCK may name.
-STOCK = ("winograd", "taps", "gemm", "layers", "memory", "all")
+STOCK = ("winograd", "gemm", "layers", "memory", "all")
 #: What is asked, as shares of PyTorch's best time and of its memory (in training or not), and of the multiply-adds.
 OF_PEER, OF_PEERS_MEMORY, OF_MULTIPLY_ADDS = 0.75, {True: 1.1, False: 1.2}, 1.05
 #: All cores beside one; layers in Python and waiting for data beside the whole step.
@@ -115,7 +114,7 @@ def _in_pytorch(task, engine, folder):
 
 def threads(*, name=DEMO, iterations, rounds, progress=iter):
     """A training step of the demo's net on all cores beside one: at least 1.7 times as fast. Raises RunError on one."""
-    cores = os.cpu_count()
+    cores = processes.threads_at_hand()
     if cores == 1:
         raise RunError("there is one core: nothing to compare")
     row = experiments.find(name)

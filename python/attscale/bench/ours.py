@@ -2,14 +2,13 @@
 
 import collections
 import copy
-import os
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-from attscale import prototxt
+from attscale import processes, prototxt
 from attscale.bench import machine
 from attscale.bench.task import Cost, timed
 from attscale.datasets import IGNORE
@@ -35,7 +34,7 @@ def run(task):
     if clock is None:
         return Cost(seconds=seconds, memory=memory)
     layers = {name: (forward / task.iterations, back / task.iterations) for name, forward, back in clock.seconds()}
-    sgemm = machine.sgemm(task.threads or os.cpu_count())
+    sgemm = machine.sgemm(task.threads or processes.threads_at_hand())
     return Cost(seconds=seconds, memory=memory, layers=layers, sgemm=sgemm)
 
 

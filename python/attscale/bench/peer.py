@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from attscale import processes
 from attscale.bench import machine
 from attscale.bench.task import CHANNELS_LAST, COMPILED, Cost, timed
 from attscale.datasets import IGNORE
@@ -162,7 +162,7 @@ def run(task):
     Raises UserError where torch.compile needs more than PATIENCE seconds.
     """
     torch.manual_seed(0)
-    torch.set_num_threads(task.threads or os.cpu_count())
+    torch.set_num_threads(task.threads or processes.threads_at_hand())
     torch.backends.cudnn.allow_tf32 = False  # float32, as Caffe
     torch.backends.cudnn.benchmark = True
     device = torch.device("cuda", task.gpus[0]) if task.gpus else torch.device("cpu")

@@ -21,7 +21,7 @@ def write(path, scores):
     if not (largest := max(scores.max(), -scores.min())) <= np.finfo(np.float16).max:  # nor NaN
         raise DataError(f"{path}: a score map holds at most 65504 (float16), the net gives {largest:g}")
 
-    # As numpy.savez_compressed has it, but for the level: NumPy's takes twice the time to save 4 % more of the size.
+    # As numpy.savez_compressed has it, but for the level: NumPy's takes twice the time to save a twentieth of the size.
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         member = io.BytesIO()

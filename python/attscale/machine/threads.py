@@ -5,6 +5,8 @@ import os
 import caffe
 import threadpoolctl
 
+from attscale import processes
+
 _NARROW = 512  # filters of the widest convolution; half of what DeepLab-LargeFOV has
 
 
@@ -14,10 +16,14 @@ def limit_threads(model, threads=None):
     Our Caffe shares its work out by OpenMP and wants BLAS, NumPy's too, on one thread: other threads than its own would
     spin beside them. BVLC's own has BLAS alone, which slows narrow nets down: those run on one thread there.
     """
-    wanted = threads or int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or len(os.sched_getaffinity(0)))
-    if hasattr(caffe.Net, "share_blobs"):  # docker/fast is in it
+    wanted = threads or processes.threads_at_hand()
+    stock = {"gemm", "all"} & set(os.environ.get("CAFFE_STOCK", "").split(","))
+    if hasattr(caffe.Net, "share_blobs") and not stock:  # docker/fast is in it, and in use
         threadpoolctl.threadpool_limits(1, user_api="blas")
         threadpoolctl.threadpool_limits(wanted, user_api="openmp")
+        return
+    if stock:
+        threadpoolctl.threadpool_limits(wanted)
         return
     widest = max(layer.convolution_param.num_output for layer in model.deploy.layer)
     threadpoolctl.threadpool_limits(threads or (1 if widest < _NARROW else wanted))

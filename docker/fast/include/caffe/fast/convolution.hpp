@@ -34,14 +34,6 @@ class Winograd {
   Conv3x3 shape_;
 };
 
-// output (channels, pixels) += bias (channels).
-template <typename Dtype>
-void add_bias(int channels, int pixels, const Dtype* bias, Dtype* output);
-
-// bias_diff (channels) += sums of output_diff (channels, pixels).
-template <typename Dtype>
-void add_bias_gradient(int channels, int pixels, const Dtype* output_diff, Dtype* bias_diff);
-
 // The columns of an image, of one layer at a time: one buffer for all layers of this thread.
 template <typename Dtype>
 Blob<Dtype>* column_buffer(const vector<int>& shape);

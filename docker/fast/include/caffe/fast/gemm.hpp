@@ -3,9 +3,8 @@
 #ifndef CAFFE_FAST_GEMM_HPP_
 #define CAFFE_FAST_GEMM_HPP_
 
-extern "C" {
-#include <cblas.h>
-}
+#include "caffe/common.hpp"
+#include "caffe/util/mkl_alternate.hpp"
 
 namespace caffe {
 namespace fast {

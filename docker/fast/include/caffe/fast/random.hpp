@@ -7,8 +7,8 @@
 namespace caffe {
 namespace fast {
 
-// 1 with this probability, in (0, 1), else 0: what boost::bernoulli_distribution<double> makes of the generator, which
-// has moved on by `count` numbers after that.
+// 1 with this probability, less than 1, else 0: what boost::bernoulli_distribution<double> makes of the generator, which
+// has moved on by `count` numbers after that, or by none for the probability 0.
 void bernoulli(long count, double probability, boost::mt19937* generator, unsigned int* out);
 
 }  // namespace fast

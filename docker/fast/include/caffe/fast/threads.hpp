@@ -14,8 +14,22 @@ namespace fast {
 // Whether the environment's CAFFE_STOCK names this part, or says "all": it is then done as stock Caffe does it.
 bool stock(const char* part);
 
-// Threads of a parallel region that begins here: 1 inside of another one.
+// Threads of a parallel region that begins here: 1 inside of another one, in a process that was forked, and for a while
+// after a region in which this thread had to wait long for the others: somebody else then has their cores, and each
+// region would wait for a turn of the scheduler's.
 int threads();
+
+// Tells `threads` of the region that lasts as long as this object, on this thread.
+class Region {
+ public:
+  Region();
+  // This thread's part is done, and it waits for the others.
+  void done();
+  ~Region();
+
+ private:
+  double began_, done_;  // seconds
+};
 
 // Calls body(begin, end) for equal, contiguous parts of [0, count), one a thread, none smaller than `grain`.
 // Which thread does what depends on count, grain and the number of threads alone, so sums come out the same each time.
@@ -28,11 +42,15 @@ void parallel(long count, long grain, const Body& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static, 1) num_threads(parts)
-#endif
-  for (long part = 0; part < parts; ++part) {
-    body(count * part / parts, count * (part + 1) / parts);
+  Region region;
+#pragma omp parallel num_threads(parts)
+  {
+    for (long part = omp_get_thread_num(); part < parts; part += omp_get_num_threads()) {
+      body(count * part / parts, count * (part + 1) / parts);
+    }
+    if (omp_get_thread_num() == 0) region.done();
   }
+#endif
 }
 
 // Elements below which one thread is faster than two, for loops that do little with each.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "caffe/fast/clones.hpp"
 #include "caffe/fast/threads.hpp"
 
 namespace caffe {
@@ -17,30 +16,6 @@ bool is(const Blob<Dtype>& one_an_axis, int value) {
   const Dtype* values = one_an_axis.cpu_data();
   return std::all_of(values, values + one_an_axis.count(), [=](Dtype found) { return found == value; });
 }
-
-template <typename Dtype>
-CAFFE_FAST_INLINE void add_to_row(Dtype bias, long count, Dtype* row) {
-  for (long i = 0; i < count; ++i) row[i] += bias;
-}
-
-// In 16 partial sums: so it is a vector's, and as exact as a sum by pairs of rows.
-template <typename Dtype>
-CAFFE_FAST_INLINE Dtype sum_of_row(const Dtype* row, long count) {
-  constexpr int kLanes = 16;
-  Dtype lanes[kLanes] = {0}, sum = 0;
-  long i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) lanes[j] += row[i + j];
-  }
-  for (; i < count; ++i) lanes[i % kLanes] += row[i];
-  for (int j = 0; j < kLanes; ++j) sum += lanes[j];
-  return sum;
-}
-
-CAFFE_FAST_CLONES void add_to(float bias, long count, float* row) { add_to_row(bias, count, row); }
-CAFFE_FAST_CLONES void add_to(double bias, long count, double* row) { add_to_row(bias, count, row); }
-CAFFE_FAST_CLONES float sum(const float* row, long count) { return sum_of_row(row, count); }
-CAFFE_FAST_CLONES double sum(const double* row, long count) { return sum_of_row(row, count); }
 
 }  // namespace
 
@@ -99,32 +74,19 @@ template <>
 void Winograd<double>::weights(int, const double*, const double*, double*) const {}
 
 template <typename Dtype>
-void add_bias(int channels, int pixels, const Dtype* bias, Dtype* output) {
-  parallel(channels, std::max(1L, kGrain / std::max(1, pixels)), [&](long begin, long end) {
-    for (long c = begin; c < end; ++c) add_to(bias[c], pixels, output + c * pixels);
-  });
-}
-
-template <typename Dtype>
-void add_bias_gradient(int channels, int pixels, const Dtype* output_diff, Dtype* bias_diff) {
-  parallel(channels, std::max(1L, kGrain / std::max(1, pixels)), [&](long begin, long end) {
-    for (long c = begin; c < end; ++c) bias_diff[c] += sum(output_diff + c * pixels, pixels);
-  });
-}
-
-template <typename Dtype>
 Blob<Dtype>* column_buffer(const vector<int>& shape) {
+#ifdef CPU_ONLY
+  static thread_local Blob<Dtype> own;
+  Blob<Dtype>* const buffer = &own;
+#else
   // Never freed: at the end of the program the CUDA driver may be gone before a thread's own objects are.
-  static thread_local Blob<Dtype>* buffer = new Blob<Dtype>;
+  static thread_local Blob<Dtype>* const buffer = new Blob<Dtype>;
+#endif
   buffer->Reshape(shape);
   return buffer;
 }
 
 template class Winograd<double>;
-template void add_bias(int, int, const float*, float*);
-template void add_bias(int, int, const double*, double*);
-template void add_bias_gradient(int, int, const float*, float*);
-template void add_bias_gradient(int, int, const double*, double*);
 template Blob<float>* column_buffer(const vector<int>&);
 template Blob<double>* column_buffer(const vector<int>&);
 

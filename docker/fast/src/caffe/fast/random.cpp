@@ -44,6 +44,10 @@ void temper(long count, uint32_t limit, const uint32_t* x, unsigned int* out) {
 }  // namespace
 
 void bernoulli(long count, double probability, boost::mt19937* generator, unsigned int* out) {
+  if (probability <= 0) {
+    std::fill(out, out + count, 0);
+    return;
+  }
   const uint32_t limit = static_cast<uint32_t>(probability * 4294967295.0);
   if (count < kMany) {
     for (long i = 0; i < count; ++i) out[i] = (*generator)() <= limit;

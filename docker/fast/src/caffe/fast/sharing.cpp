@@ -51,9 +51,10 @@ void Sharing<Dtype>::FindValues(const Net<Dtype>& net, const vector<string>& kee
       Value& value = values[value_of[bottoms[i]]];
       value.last = layer;
       value.alone |= NeedsItsOwn(type);
-      // A layer without tops writes no gradients, and one in Python that passes them by may leave them as they are.
+      // A layer without tops writes no gradients, one in Python that passes them by may leave them as they are, and
+      // Crop's second bottom gives a size, no more.
       const bool writes = net.layer_need_backward()[layer] && net.bottom_need_backward()[layer][i] && !tops.empty() &&
-                          type != "Python";
+                          type != "Python" && !(type == "Crop" && i == 1);
       value.alone |= part_ == Part::kDiff && !writes;
       read[bottoms[i]] = true;
     }

@@ -372,7 +372,12 @@ void transform_channels(const float* weights, long filters, long channels, long 
   });
 }
 
-// A number that differs when any weight does: each of 64 lanes is one-to-one in each of its words.
+CAFFE_FAST_INLINE uint64_t mixed(uint64_t all, uint64_t one) {
+  all = (all ^ one) * 0x9E3779B97F4A7C15ull;
+  return all ^ all >> 29;
+}
+
+// A number that differs when any weight does: each step of the 64 lanes, and of their sum, is one-to-one.
 CAFFE_FAST_CLONES
 uint64_t digest(const float* weights, long count) {
   constexpr int kLanes = 64;
@@ -383,7 +388,10 @@ uint64_t digest(const float* weights, long count) {
   for (; done + kLanes <= count; done += kLanes) {
     uint32_t words[kLanes];
     std::memcpy(words, bytes + 4 * done, sizeof(words));
-    for (int i = 0; i < kLanes; ++i) lanes[i] = (lanes[i] ^ words[i]) * 2654435761u + (lanes[i] >> 15);
+    for (int i = 0; i < kLanes; ++i) {
+      lanes[i] = (lanes[i] ^ words[i]) * 2654435761u;
+      lanes[i] ^= lanes[i] >> 15;
+    }
   }
   for (; done < count; ++done) {
     uint32_t word;
@@ -391,7 +399,7 @@ uint64_t digest(const float* weights, long count) {
     lanes[done % kLanes] = (lanes[done % kLanes] ^ word) * 2654435761u;
   }
   uint64_t all = count;
-  for (int i = 0; i < kLanes; ++i) all = (all ^ lanes[i]) * 0x9E3779B97F4A7C15ull + (all >> 29);
+  for (int i = 0; i < kLanes; ++i) all = mixed(all, lanes[i]);
   return all;
 }
 
@@ -485,7 +493,7 @@ const float* WinogradFilters::transformed(const float* weights, int filters, int
     for (long i = begin; i < end; ++i) digests[i] = digest(weights + i * part, std::min(part, 9 * count - i * part));
   });
   uint64_t now = count;
-  for (uint64_t one : digests) now = (now ^ one) * 0x9E3779B97F4A7C15ull + (now >> 29);
+  for (uint64_t one : digests) now = mixed(now, one);
   if (static_cast<long>(transformed_.size()) != kProducts * count || now != digest_) {
     transformed_.resize(kProducts * count);
     transform_channels(weights, filters, channels, 0, channels, transformed_.data());

@@ -2,7 +2,8 @@
 
 #include <cstdlib>
 #include <memory>
-#include <new>
+
+#include "caffe/common.hpp"
 
 namespace caffe {
 namespace fast {
@@ -17,7 +18,7 @@ void* workspace(size_t bytes) {
     memory.reset();
     size = 0;
     void* fresh = nullptr;
-    if (posix_memalign(&fresh, 64, bytes)) throw std::bad_alloc();
+    CHECK_EQ(posix_memalign(&fresh, 64, bytes), 0) << "host allocation of size " << bytes << " failed";
     memory.reset(fresh);
     size = bytes;
   }
