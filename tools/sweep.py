@@ -25,7 +25,7 @@ def main(argv):
     where.add_argument("--queue", choices=["slurm", "pbs", "sge"], help=queue)
     where.add_argument("--slurm", dest="queue", action="store_const", const="slurm", help="the same as --queue slurm")
     parser.add_argument("--workers", metavar="N", type=cli.positive, default=1, help="here, or jobs (default: 1)")
-    parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="a local worker on each (default: CPU)")
+    parser.add_argument("--gpus", metavar="N,N", type=numbers, default=(), help="a local worker on each (default: CPU)")
     parser.add_argument("--gpu", action="store_true", help="the workers of a scheduler or queue have a GPU each")
     parser.add_argument("--cores", metavar="N", type=cli.positive, default=4, help="of a job (default: 4)")
     parser.add_argument("--memory", metavar="SIZE", default="32GB", help="of a job (default: 32GB)")
@@ -41,7 +41,14 @@ def main(argv):
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
-    parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
+    parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
+    parser.add_argument("--by-size", action="store_true", help="also scores and weights by object size")
+    start = "caffemodel that nets start from which would start from scratch; {seed} in its name is the seed"
+    parser.add_argument("--start", metavar="FILE", help=start)
+    several = parser.add_mutually_exclusive_group()
+    several.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
+    seeds = "each experiment once for each, in folders seed0, seed1, ... of --out"
+    several.add_argument("--seeds", metavar="N,N", type=numbers, default=(), help=seeds)
     arguments = parser.parse_args(argv)
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]
     needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(("--cores", "--memory", "--partition"), ("--queue",))
@@ -55,23 +62,29 @@ def main(argv):
     shared = {
         "data": os.path.abspath(arguments.data),
         "gpus": (0,) if arguments.gpus or arguments.gpu else (),
-        **{name: getattr(arguments, name) for name in ("seed", "threads", "snapshot_interval")},
+        **{name: getattr(arguments, name) for name in ("threads", "snapshot_interval")},
         **({"max_iter": arguments.max_iter} if arguments.max_iter else {}),
     }
-    job = {"crf": arguments.crf, "processes": processes_of(arguments)}
+    job = {name: getattr(arguments, name) for name in ("crf", "branches", "by_size")}
+    job["processes"] = processes_of(arguments)
     names = [row.name for row in rows]
-    trainings = [plan.training_of(row, names, shared, root, arguments.weights, **job) for row in rows]
+    places = {seed: f"seed{seed}" for seed in arguments.seeds} or {arguments.seed: ""}
+    trainings = []
+    for (seed, place), row in itertools.product(places.items(), rows):
+        start = arguments.start and arguments.start.replace("{seed}", str(seed))
+        where = {"start": start, "place": place, **job}
+        trainings.append(plan.training_of(row, names, shared | {"seed": seed}, root, arguments.weights, **where))
     for training in trainings:
         step.check(training)
-    is_open = [watch.status(row, root, arguments.crf)[0] != "done" for row in rows]
+    is_open = [watch.status(training)[0] != "done" for training in trainings]
     steps = [plan.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
         client = stack.enter_context(cluster.connect(address))
-        errors = watch.watch(client, rows, plan.submit(client, steps), root, show, crf=arguments.crf)
+        errors = watch.watch(client, trainings, plan.submit(client, steps), show)
     if errors:
-        name, error = next(iter(errors.items()))
-        raise UserError(f"{len(errors)} of {len(rows)} experiments failed; {name}: {error}")
+        label, error = next(iter(errors.items()))
+        raise UserError(f"{len(errors)} of {len(trainings)} experiments failed; {label}: {error}")
 
 
 def processes_of(arguments):
@@ -94,8 +107,8 @@ def make_cluster(arguments):
         raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 
 
-def gpus(text):
-    """Numbers of GPUs, for argparse."""
+def numbers(text):
+    """Numbers from 0 with commas between them, for argparse."""
     return tuple(map(cli.seed, text.split(",")))
 
 

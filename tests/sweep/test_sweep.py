@@ -169,12 +169,13 @@ def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
     runs.create(job.folder, job.run, [])
     with pytest.raises(DataError, match=r"test/b\.png: no such prediction, one of 1 "):
         step.evaluate(job)
-    assert watch.status(experiments.find(name), root) == ("started", "")
+    without_crf = dataclasses.replace(job, crf=False)
+    assert watch.status(without_crf) == ("started", "")
     (job.folder / "test/b.png").touch()
     with pytest.raises(DataError, match=r"crf/b\.png: no such prediction, one of 1 "):
         step.evaluate(job)
-    assert watch.status(experiments.find(name), root)[0] == "done"
-    assert watch.status(experiments.find(name), root, crf=True)[0] == "started"
+    assert watch.status(without_crf)[0] == "done"
+    assert watch.status(job)[0] == "started"
     (job.folder / "crf/b.png").touch()
     step.evaluate(job)
     done = run(tmp_path, name, "--crf")
@@ -259,17 +260,17 @@ def test_workers_without_the_resource_are_named_and_cancelled_is_no_success(clie
         if len(lines) > 1:
             future.cancel()
 
-    row = experiments.find("shapes_max2")
-    errors = watch.watch(client, [row], {row.name: future}, tmp_path, show, interval=0.05, patience=0.5, settle=0)
+    job = job_of("shapes_max2", tmp_path)
+    errors = watch.watch(client, [job], {job.label: future}, show, interval=0.05, patience=0.5, settle=0)
     assert tables[0][0].split() == ["shapes_max2", "waiting"]
     assert tables[1][1] == "waiting for workers: none of 1 was started with --resources slot=1"
     assert errors["shapes_max2"].startswith("cancelled, or the scheduler is gone")
 
 
 def test_a_row_without_its_result_is_a_failure(client, tmp_path):
-    row = experiments.find("shapes_max2")
-    futures = {row.name: client.submit(int)}
-    errors = watch.watch(client, [row], futures, tmp_path, list, interval=0.05, settle=0.2)
+    job = job_of("shapes_max2", tmp_path)
+    futures = {job.label: client.submit(int)}
+    errors = watch.watch(client, [job], futures, list, interval=0.05, settle=0.2)
     assert errors == {"shapes_max2": f"ended without a result in {tmp_path / 'shapes_max2'}"}
 
 

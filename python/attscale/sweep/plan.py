@@ -51,23 +51,26 @@ def _stage_of(row, named, coco_stage):
     return row.stage if coco_stage or row.stage in named else None
 
 
-def is_stage(row):
-    """Whether it is there for its weights alone, from which others start, and so is neither predicted nor scored."""
-    return row.name in {other.stage for other in experiments.EXPERIMENTS.values()}
+def is_stage(name):
+    """Whether an experiment is there for its weights alone, and so is neither predicted nor scored."""
+    return name in {other.stage for other in experiments.EXPERIMENTS.values()}
 
 
-def training_of(row, names, shared, root, weights_folder, **job):
+def training_of(row, names, shared, root, weights_folder, *, start=None, place="", **job):
     """The Job that trains `row` in a sweep of the experiments `names`, after the one of them that it starts from.
 
-    shared: options that all runs of the sweep have in common; job: fields of the Job.
+    shared: options that all runs of the sweep have in common; start: the caffemodel of those that would otherwise
+    start from scratch; place, job: fields of the Job.
     """
     weights, first = None, next((name for name in (row.initial_row, row.stage) if name in names), None)
     if first:
-        weights = os.path.join(root, first, runs.FINAL)
+        weights = os.path.join(root, place, first, runs.FINAL)
     elif row.initial_weights:
         weights = os.path.abspath(os.path.join(weights_folder, row.initial_weights))
+    elif start:
+        weights = os.path.abspath(start)
     run = runs.RunOptions.of(row, weights=weights, **shared)
-    return Job(step="train", root=root, run=run, after=first, **job)
+    return Job(step="train", root=root, run=run, place=place, after=first, **job)
 
 
 def stages_of(training, shards):
@@ -79,7 +82,7 @@ def stages_of(training, shards):
     if weights and not training.after and not os.path.exists(weights):
         stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
         raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py{stage})")
-    if is_stage(row):
+    if is_stage(row.name):
         return [[training]]
     stages = [[training]]
     for step in ("predict", *([CRF] if training.crf else [])):
@@ -98,22 +101,22 @@ def perform(text, *_after):
 def submit(client, plans):
     """Submits `stages_of` each of the experiments, after the one that it starts from, if that is among them.
 
-    Returns {experiment's name: the future of its scoring}.
+    Returns {a Job's label: the future of the experiment's scoring}.
     """
     trained, scored = {}, {}
     for stages in plans:
-        name = stages[0][0].name
-        first = trained.get(stages[0][0].after)  # none where it was finished by an earlier sweep
+        training = stages[0][0]
+        first = trained.get((training.place, training.after))  # none where it was finished by an earlier sweep
         after = [first] if first is not None else []
         for stage in stages:
             after = [_submit(client, job, *after) for job in stage]
-            trained.setdefault(name, after[0])
-        scored[name] = after[0]
+            trained.setdefault((training.place, training.name), after[0])
+        scored[training.label] = after[0]
     return scored
 
 
 def _submit(client, job, *after):
-    key = f"{job.step} {job.name}" + (f" {job.shard + 1}/{job.shards}" if job.step in ("predict", CRF) else "")
+    key = f"{job.step} {job.label}" + (f" {job.shard + 1}/{job.shards}" if job.step in ("predict", CRF) else "")
     return client.submit(
         perform, options.encode(job), *after, key=key, pure=False, retries=_RETRIES, resources={SLOT: 1}
     )

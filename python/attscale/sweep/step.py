@@ -26,15 +26,18 @@ _MANNER = {"gpus", "threads", "test_interval", "snapshot_interval", "keep", "log
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """One step of one experiment of a sweep, whose results are below `root`/<name>; all paths are absolute."""
+    """One step of one experiment of a sweep, whose results are below `root`/<label>; all paths are absolute."""
 
     step: str  # one of STEPS
     root: str
     run: runs.RunOptions
+    place: str = ""  # a folder below root for each seed, where a sweep has several
     after: str | None = None  # the experiment of the same sweep that it starts from
     shard: int = 0  # of `shards` parts of the images to predict, or to put through the CRF
     shards: int = 1
     crf: bool = False  # the experiment is also scored after the CRF, and so score maps are kept
+    branches: bool = False  # as scoring.evaluate has it, and so is the next: the net is then run once more
+    by_size: bool = False
     processes: int | None = None  # of the CRF; None: one a core
 
     @property
@@ -43,9 +46,14 @@ class Job:
         return self.run.experiment
 
     @property
+    def label(self):
+        """What tells the experiment from the others of the sweep: its name, with the seed's folder before it."""
+        return str(Path(self.place, self.name))
+
+    @property
     def folder(self):
         """The experiment's run folder."""
-        return Path(self.root, self.name)
+        return Path(self.root, self.label)
 
 
 def main(argv):
@@ -122,10 +130,24 @@ def _score(job, predictions, folder, *, crf):
     from attscale.scoring import evaluate
 
     row, dataset, split = _scored_on(job)
-    pairs = evaluate.of_split(predictions, lists.read_split(dataset, job.run.data, split))
-    weights = provenance.attention(predictions, [prediction.stem for prediction, _ in pairs])
-    tally = evaluate.evaluate_files(pairs, dataset, weights=weights)
+    pairs = lists.read_split(dataset, job.run.data, split)
+    if (job.branches or job.by_size) and not crf:
+        predictor = _predictor(job, row)
+        tally = evaluate.evaluate(predictor, pairs, branches=job.branches, by_size=job.by_size)
+    else:
+        pairs = evaluate.of_split(predictions, pairs)
+        weights = provenance.attention(predictions, [prediction.stem for prediction, _ in pairs])
+        tally = evaluate.evaluate_files(pairs, dataset, weights=weights)
     Evaluation.of(row, tally, split=split, crf=crf, weights=str(job.folder / runs.FINAL)).write(folder)
+
+
+def _predictor(job, row):
+    from attscale.inference import predictions
+    from attscale.prototxt import Model
+    from attscale.weights import caffemodel
+
+    weights = caffemodel.read(job.folder / runs.FINAL)
+    return predictions.load_predictor(Model.of(row, job.run.data), weights, job.run.gpus, job.run.threads)
 
 
 def _complete(job, predictions, folder, *, crf):

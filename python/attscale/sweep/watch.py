@@ -1,9 +1,7 @@
 """How far a sweep is, by its files and its futures, until it has ended."""
 
 import contextlib
-import os
 import time
-from pathlib import Path
 
 from attscale.errors import UserError
 from attscale.results import evaluations
@@ -14,15 +12,15 @@ from attscale.training import journal, runs
 _SETTLE = 60  # seconds until a file that a worker has written is seen here: network file systems take their time
 
 
-def status(row, root, crf=False):
-    """What the files say of an experiment: (state, detail), for the table that is shown while a sweep runs.
+def status(job):
+    """What the files say of a Job's experiment: (state, detail), for the table that is shown while a sweep runs.
 
-    crf: it is done when it has been scored after the CRF as well.
+    With the CRF, it is done when it has been scored after that as well.
     """
-    folder = Path(root, row.name)
-    if is_stage(row) and (folder / runs.FINAL).exists():
+    folder = job.folder
+    if is_stage(job.name) and (folder / runs.FINAL).exists():
         return "done", "trained for others to start from"
-    ends = [end(folder), end(folder / CRF)] if crf else [end(folder)]
+    ends = [end(folder), end(folder / CRF)] if job.crf else [end(folder)]
     if None not in ends:
         return "done", ", with CRF ".join(ends)
     if (folder / runs.FINAL).exists():
@@ -42,33 +40,34 @@ def end(folder):
     return None
 
 
-def watch(client, rows, futures, root, show, *, crf=False, interval=1.0, patience=30.0, settle=_SETTLE):
-    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {name: error} of failures.
+def watch(client, jobs, futures, show, *, interval=1.0, patience=30.0, settle=_SETTLE):
+    """Calls `show(lines)` whenever the table changes, until all futures are done; returns {label: error} of failures.
 
-    An experiment whose result is not in its folder has failed, whatever became of its future. The table says when no
-    worker has offered a slot for `patience` seconds.
+    jobs: a Job of each experiment; futures: by their labels. An experiment whose result is not in its folder has
+    failed, whatever became of its future. The table says when no worker has offered a slot for `patience` seconds.
     """
     shown, ended = None, None
     slots = _Slots(client, patience)
+    by_label = {job.label: job for job in jobs}
     while True:
         # the futures before the files: a step writes its result before it ends
-        states = {name: future.status for name, future in futures.items()}
-        found = {row.name: status(row, root, crf) for row in rows}
+        states = {label: future.status for label, future in futures.items()}
+        found = {label: status(job) for label, job in by_label.items()}
         errors = {
-            name: _failure(futures[name], state)
-            for name, state in states.items()
-            if state in ("error", "cancelled") and found[name][0] != "done"
+            label: _failure(futures[label], state)
+            for label, state in states.items()
+            if state in ("error", "cancelled") and found[label][0] != "done"
         }
         pending = "pending" in states.values()
         # "lost" is a result of no interest that died with its worker, for what counts is in its folder
-        missing = [name for name in found if found[name][0] != "done" and name not in errors]
+        missing = [label for label in found if found[label][0] != "done" and label not in errors]
         if not pending:
             ended = ended or time.monotonic()
             if time.monotonic() - ended >= settle:
-                errors |= {name: f"ended without a result in {os.path.join(root, name)}" for name in missing}
+                errors |= {label: f"ended without a result in {by_label[label].folder}" for label in missing}
                 missing = []
-        found |= {name: ("failed", error) for name, error in errors.items()}
-        lines = [f"{name:44} {state:9} {detail}" for name, (state, detail) in found.items()]
+        found |= {label: ("failed", error) for label, error in errors.items()}
+        lines = [f"{label:44} {state:9} {detail}" for label, (state, detail) in found.items()]
         if pending and (warning := slots.warning()):
             lines.append(f"waiting for workers: {warning}")
         if lines != shown:
