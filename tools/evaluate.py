@@ -22,7 +22,7 @@ def main(argv):
     pairs = "score predictions beside ground truth, PNGs of the same names in two folders (default: weights)"
     parser.add_argument("--pairs", metavar="DIR", nargs=2, help=pairs)
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
-    parser.add_argument("--by-size", action="store_true", help="also the mean weight of each scale by object size")
+    parser.add_argument("--by-size", action="store_true", help="also mean IOU and weight of each scale by object size")
     parser.add_argument("--although-seen", action="store_true", help="score images that were trained on, too")
     parser.add_argument("--crf", action="store_true", help="note that the label maps went through the CRF")
     out = "folder of evaluation.json, evaluation.md and plots (default: that of the run whose final weights they are)"
@@ -46,8 +46,6 @@ def main(argv):
     from attscale.weights import caffemodel
 
     model = prototxt.choose(arguments.name, arguments.net, arguments.data)
-    if arguments.by_size and model.merge != "attention":
-        raise UserError(f"{model.name} has no attention to show --by-size")
     dataset = model.dataset
     split = None if arguments.pairs else arguments.split or dataset.val
     folder = arguments.pairs[0] if arguments.pairs else arguments.predictions  # of label maps

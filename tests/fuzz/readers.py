@@ -516,7 +516,13 @@ class Evaluations(Reader):
 
     def bases(self, folder):
         by_size = [[8, 16, 3, [0.5, 0.25, 0.25]], [16, 32, 1, [0.25, 0.5, 0.25]]]
-        more = {"attention_by_size": by_size, "mean_iou_of_branches": {"1": 0.5, "0.5": 0.25}}
+        more = {
+            "attention_by_size": by_size,
+            "iou_by_size": [[8, 16, 3, 0.5], [16, 32, 1, None]],
+            "attention_by_class": {name: [0.5, 0.25, 0.25] for name in made.CLASSES} | {"star": None},
+            "attention_by_height": [[0.5, 0.25, 0.25], None] * 4,
+            "mean_iou_of_branches": {"1": 0.5, "0.5": 0.25},
+        }
         yield Base("a/evaluation.json", json.dumps(made.evaluation(**more)).encode(), "json")
         values = made.evaluation("voc12_largefov", datasets.find("voc12").classes)
         yield Base("b/evaluation.json", json.dumps(values).encode(), "json")

@@ -45,6 +45,21 @@ class Left:
         return None
 
 
+class Plain(Left):
+    """One without attention."""
+
+    def attention(self):
+        return None
+
+
+class Rows(Left):
+    """Scale 1 weighs 0 in the first row, and 1/16 more in each below it."""
+
+    def attention(self):
+        first = np.broadcast_to(np.arange(self.shape[0])[:, None] / 16, self.shape)
+        return np.stack([first, 1 - first])
+
+
 class Refining(Left):
     """One that multiplies the scores of class 0 by 0.5, and those of class 1 by their column's number, over 8."""
 
@@ -77,11 +92,24 @@ def test_one_pass_counts_the_net_its_branches_and_objects(pairs):
     }
     # the square roots of their areas; the second lies half on the left
     assert [(size, weights.tolist()) for size, weights in tally.objects] == [(2, [1, 0]), (4, [0.625, 0.375])]
+    assert sorted(tally.by_size) == [1, 2]
+    assert np.array_equal(sum(tally.by_size.values()), tally.matrix)
+    assert tally.by_size[1][1, 0] == 0  # what the right half misses is not near the first
     assert tally.weights.tolist() == [0.625, 0.375]
     plain = evaluate.evaluate(Left(), pairs)
     assert plain.weights.tolist() == [0.625, 0.375]
-    assert (plain.branches, plain.objects) == ({}, ())
-    (pairs[0][1].parents[1] / "SegmentationObject/a.png").unlink()
+    assert (plain.branches, plain.objects, plain.by_size) == ({}, (), {})
+    without = evaluate.evaluate(Plain(), pairs, by_size=True)
+    assert without.objects == ((2, None), (4, None))
+    assert {low: matrix.tolist() for low, matrix in without.by_size.items()} == {
+        low: matrix.tolist() for low, matrix in tally.by_size.items()
+    }
+    assert (without.weights, without.weights_by_class, without.weights_by_height) == (None,) * 3
+    instances = pairs[0][1].parents[1] / "SegmentationObject/a.png"
+    write_label(instances, np.ones((4, 7), np.uint8))
+    with pytest.raises(DataError, match=r"SegmentationObject/a\.png is 7x4 pixels, .*SegmentationClass/a\.png 8x4"):
+        evaluate.evaluate(Left(), pairs, by_size=True)
+    instances.unlink()
     with pytest.raises(DataError, match=r"SegmentationObject/a\.png: no such label map, which --by-size needs"):
         evaluate.evaluate(Left(), pairs, by_size=True)
 
@@ -99,6 +127,31 @@ def test_the_mean_recalibration_of_a_class_on_its_pixels_and_elsewhere(pairs):
     np.testing.assert_allclose(tally.recalibration, expected)
     np.testing.assert_allclose(evaluate.evaluate(Refining(), pairs).recalibration, [[np.nan, 0.5], [3 / 8, np.nan]])
     assert evaluate.evaluate(Left(), pairs).recalibration is None
+
+
+def test_the_mean_weight_of_each_scale_by_class_and_by_height(pairs):
+    """By pixel, not by image: one of 8 rows of 8 pixels, all of class 1, and one of 16 rows of 4: 0s, 255s, and 1s."""
+    both = [tuple(path.with_name(name) for path in pairs[0]) for name in ("b.png", "c.png")]
+    for (image, label), values in zip(both, (np.ones(8), np.repeat([0, 255, 1], (8, 4, 4))), strict=True):
+        cv2.imwrite(str(image), np.zeros((len(values), 64 // len(values), 3), np.uint8))
+        write_label(label, np.repeat(values[:, None], 64 // len(values), axis=1).astype(np.uint8))
+    tally = evaluate.evaluate(Rows(), both)
+    # class 0: rows 0 to 7 of the second; class 1: 8 times rows 0 to 7, and 4 times rows 12 to 15, of 80 pixels
+    first = np.array([3.5, (8 * 28 + 4 * 54) / 80]) / 16
+    np.testing.assert_allclose(tally.weights_by_class, np.stack([first, 1 - first], axis=1))
+    # band i: row i of the first, rows 2i and 2i + 1 of the second; half of the pixels are of either
+    first = np.array([(i + (2 * i + 2 * i + 1) / 2) / 2 for i in range(8)]) / 16
+    np.testing.assert_allclose(tally.weights_by_height, np.stack([first, 1 - first], axis=1))
+    # class 1 has four columns of weight 1 and three of 0.25; the middles of four rows lie in every other band
+    tally = evaluate.evaluate(Left(), pairs)
+    np.testing.assert_allclose(tally.weights_by_class, [[np.nan] * 2, [4.75 / 7, 2.25 / 7]])
+    np.testing.assert_allclose(tally.weights_by_height, [[np.nan] * 2, [0.625, 0.375]] * 4)
+
+
+def test_rows_lie_in_the_band_of_their_middle():
+    assert evaluate.bands((16, 2)).tolist() == [[i, i] for i in range(8) for _ in range(2)]
+    # twelve rows are two thirds of a band high: their middles are 1/3, 1, 5/3, 7/3, 3, 11/3 bands below the top, ...
+    assert evaluate.bands((12, 1))[:, 0].tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7]
 
 
 def test_scores_of_a_runs_weights_go_into_its_folder(untrained, tool, tmp_path):
@@ -125,12 +178,6 @@ def test_scores_of_a_runs_weights_go_into_its_folder(untrained, tool, tmp_path):
     one = evaluations.read(final.parent / "evaluation.json")
     assert sum(one.attention) == pytest.approx(1, abs=1e-5)
     assert f"attention, mean      scale 1: {one.attention[0]:.3f}, " in done.stdout
-
-
-def test_bins_of_doubling_size():
-    objects = [(size, np.array([weight, 1 - weight])) for size, weight in ((4, 1), (7.9, 0.5), (8, 0.25), (1, 0.75))]
-    rows = [(low, high, count, weights.tolist()) for low, high, count, weights in evaluate.by_size(objects)]
-    assert rows == [(1, 2, 1, [0.75, 0.25]), (4, 8, 2, [0.75, 0.25]), (8, 16, 1, [0.25, 0.75])]
 
 
 def test_anyones_pngs_against_a_plain_loop(tool, tmp_path):

@@ -41,7 +41,6 @@ def main_of(name):
         ("evaluate shapes --weights w --crf", "--weights does not go with --crf"),
         ("evaluate shapes --predictions p --by-size", "--by-size is of use only with --weights"),
         ("evaluate shapes --pairs a b --dry-run", "--dry-run is of use only with --weights"),
-        ("evaluate shapes_max2 --weights w --by-size", "shapes_max2 has no attention to show --by-size"),
         ("visualize shapes --weights w --video v a.png", "--video does not go with IMAGE"),
         ("visualize shapes --weights w --video v --baseline b", "--video does not go with --baseline"),
         ("visualize shapes --weights w --count 3 a.png", "IMAGE does not go with --count"),

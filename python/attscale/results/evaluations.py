@@ -10,7 +10,7 @@ import numpy as np
 from attscale import experiments, options
 from attscale.errors import DataError, ExperimentError, UserError, reading
 from attscale.files import write_text
-from attscale.scoring import evaluate, metrics
+from attscale.scoring import metrics, objects
 from attscale.training import runs
 
 EVALUATION, TABLES = "evaluation.json", "evaluation.md"
@@ -19,6 +19,8 @@ RUNS = "runs"  # where results are looked for unless folders are named
 SCORES = {"mean_iou": "mean IOU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
 #: A class's two means of `Evaluation.recalibration`, as columns.
 RECALIBRATION = ("recalibration on its pixels", "elsewhere")
+#: The mean IOU of `Evaluation.iou_by_size`, as a column.
+FOREGROUND = "foreground IOU, %"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,24 +43,38 @@ class Evaluation:
     mean_iou_of_all_background: float | None = None
     mean_iou_of_branches: dict[str, float] = dataclasses.field(default_factory=dict)  # by scale
     attention_by_size: tuple[tuple[int, int, int, tuple[float, ...]], ...] = ()  # from, to, how many, weight by scale
+    # from, to, how many, mean IOU of all classes but the first on the pixels nearest to objects of that size
+    iou_by_size: tuple[tuple[int, int, int, float | None], ...] = ()
     attention: tuple[float, ...] | None = None  # mean weight of each scale; near 0 or 1: the net uses some, not all
+    attention_by_class: dict[str, tuple[float, ...] | None] = dataclasses.field(default_factory=dict)  # on its pixels
+    attention_by_height: tuple[tuple[float, ...] | None, ...] = ()  # in equal bands of the images, from the top
     # mean recalibration of each class's scores on the pixels of that class, and on those of all others; None: no pixel
     recalibration: dict[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         shares = {**{key: getattr(self, key) for key in SCORES}, **self.iou}
+        shares |= {f"iou_by_size from {low} to {high}": iou for low, high, _, iou in self.iou_by_size}
         for key, share in shares.items():
             if share is not None and not 0 <= share <= 1:  # per cent, say; NaN is neither
                 raise UserError(f"Evaluation: {key} is {share}, expected a share from 0 to 1")
         if self.matrix is not None and {len(self.matrix), *map(len, self.matrix)} != {len(self.iou)}:
             raise UserError(f"Evaluation: matrix is not square with {len(self.iou)} rows, one for each class of iou")
         scales = len(self.scales)
-        if any(len(weights) != scales for *_, weights in self.attention_by_size):
-            raise UserError(f"Evaluation: attention_by_size has a line without {scales} weights, one for each scale")
+        for key, lines in {
+            "attention_by_size": [weights for *_, weights in self.attention_by_size],
+            "attention_by_class": self.attention_by_class.values(),
+            "attention_by_height": self.attention_by_height,
+        }.items():
+            if any(weights is not None and len(weights) != scales for weights in lines):
+                raise UserError(f"Evaluation: {key} has a line without {scales} weights, one for each scale")
+        sizes = [{line[:3] for line in lines} for lines in (self.attention_by_size, self.iou_by_size) if lines]
+        if len(sizes) == 2 and sizes[0] != sizes[1]:
+            raise UserError("Evaluation: iou_by_size and attention_by_size are not of the same objects")
         if self.attention is not None and len(self.attention) != scales:
             raise UserError(f"Evaluation: attention has {len(self.attention)} weights, expected {scales}")
-        if self.recalibration and self.recalibration.keys() != self.iou.keys():
-            raise UserError("Evaluation: recalibration is not of the classes of iou")
+        for key in ("recalibration", "attention_by_class"):
+            if getattr(self, key) and getattr(self, key).keys() != self.iou.keys():
+                raise UserError(f"Evaluation: {key} is not of the classes of iou")
 
     @classmethod
     def of(cls, net, tally, **record):
@@ -71,7 +87,12 @@ class Evaluation:
         if not tally.matrix.sum():
             raise DataError("no pixel of the ground truth has a class: all are 255")
         classes = net.dataset.classes
-        recalibration = {}
+        by_size = objects.by_size(tally.objects)
+        attention_by_class, attention_by_height, recalibration = {}, (), {}
+        if tally.weights_by_class is not None:
+            attention_by_class = dict(zip(classes, map(_weights, tally.weights_by_class), strict=True))
+        if tally.weights_by_height is not None:
+            attention_by_height = tuple(map(_weights, tally.weights_by_height))
         if tally.recalibration is not None:
             recalibration = dict(zip(classes, map(_numbers, tally.recalibration), strict=True))
         return cls(
@@ -86,7 +107,10 @@ class Evaluation:
             mean_iou_of_all_background=metrics.mean_iou(metrics.all_background(tally.matrix)),
             mean_iou_of_branches={f"{float(s):g}": metrics.mean_iou(matrix) for s, matrix in tally.branches.items()},
             attention=None if tally.weights is None else tuple(map(float, tally.weights)),
-            attention_by_size=tuple((*line, tuple(map(float, w))) for *line, w in evaluate.by_size(tally.objects)),
+            attention_by_size=tuple((*line, _weights(weights)) for *line, weights in by_size if weights is not None),
+            iou_by_size=_iou_by_size(by_size, tally.by_size),
+            attention_by_class=attention_by_class,
+            attention_by_height=attention_by_height,
             recalibration=recalibration,
             **record,
         )
@@ -113,6 +137,22 @@ class Evaluation:
         occur = sum(iou is not None for iou in self.iou.values())
         return self.mean_iou * occur / len(self.iou)
 
+    @property
+    def sizes(self):
+        """Rows (from, to, how many, mean IOU of the foreground or None, weights of the scales) by object size.
+
+        Weights are () for a net without attention; the IOU is None in files of before it was measured.
+        """
+        weights = {(low, high, count): weights for low, high, count, weights in self.attention_by_size}
+        ious = {(low, high, count): iou for low, high, count, iou in self.iou_by_size}
+        return [(*line, ious.get(line), weights.get(line, ())) for line in ious or weights]
+
+    @property
+    def bands(self):
+        """(per cent of the height from the top, as "0 to 12.5"; weights of the scales or None) of the image's bands."""
+        step = 100 / max(1, len(self.attention_by_height))
+        return [(f"{i * step:g} to {(i + 1) * step:g}", line) for i, line in enumerate(self.attention_by_height)]
+
     def write(self, folder):
         """Writes evaluation.md and evaluation.json into `folder`, that one last: a run that has it is scored."""
         write_text(Path(folder, TABLES), self.markdown)
@@ -130,13 +170,28 @@ class Evaluation:
     def markdown(self):
         """The scores as Markdown tables, per cent."""
         title = " ".join(filter(None, (self.experiment, self.split, "with CRF" if self.crf else "")))
-        lines = [f"# {title}", "", f"{self.images} images", "", "| score | % |", "|---|---|"]
-        lines += [f"| {name} | {per_cent(getattr(self, key))} |" for key, name in SCORES.items()]
-        columns = ["class", "IOU, %", *(RECALIBRATION if self.recalibration else ())]
-        lines += ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-        for name, iou in self.iou.items():
-            cells = [name, per_cent(iou), *map(three_digits, self.recalibration.get(name, ()))]
-            lines.append(f"| {' | '.join(cells)} |")
+        lines = [f"# {title}", "", f"{self.images} images"]
+        lines += _table(["score", "%"], [(name, per_cent(getattr(self, key))) for key, name in SCORES.items()])
+        rows = [
+            (name, per_cent(iou), *map(three_digits, self.recalibration.get(name, ())))
+            for name, iou in self.iou.items()
+        ]
+        lines += _table(["class", "IOU, %", *(RECALIBRATION if self.recalibration else ())], rows)
+        scales = [f"scale {scale:g}" for scale in self.scales]
+        if self.sizes:
+            columns = ["object size, px", "objects", FOREGROUND, *(scales if self.attention_by_size else ())]
+            rows = [
+                (f"{low} to {high}", str(count), per_cent(iou), *map(three_digits, weights))
+                for low, high, count, iou, weights in self.sizes
+            ]
+            lines += _table(columns, rows)
+        none = (None,) * len(scales)
+        if self.attention_by_class:
+            rows = [(name, *map(three_digits, weights or none)) for name, weights in self.attention_by_class.items()]
+            lines += _table(["weights on a class", *scales], rows)
+        if self.attention_by_height:
+            rows = [(name, *map(three_digits, weights or none)) for name, weights in self.bands]
+            lines += _table(["weights by height, % from the top", *scales], rows)
         return "\n".join(lines) + "\n"
 
     @property
@@ -146,10 +201,12 @@ class Evaluation:
         for name, iou in self.iou.items():
             factors = "  ".join(f"{three_digits(mean):>6}" for mean in self.recalibration.get(name, ()))
             lines.append(f"{name:20} {per_cent(iou):>6}   {factors}".rstrip())
-        if self.attention_by_size:
-            lines += ["", "object size (px)  objects  " + "".join(f"scale {s:<6g}" for s in self.scales)]
-        for low, high, count, weights in self.attention_by_size:
-            lines.append(f"{low:6} to {high:<6}  {count:7}  " + "".join(f"{weight:<12.3f}" for weight in weights))
+        if self.sizes:
+            scales = "".join(f"  scale {s:<4g}" for s in self.scales) if self.attention_by_size else ""
+            lines += ["", f"object size (px)  objects  {FOREGROUND}{scales}".rstrip()]
+        for low, high, count, iou, weights in self.sizes:
+            line = f"{low:6} to {high:<6}  {count:7}  {per_cent(iou):>{len(FOREGROUND)}}"
+            lines.append(line + "".join(f"  {weight:<10.3f}" for weight in weights).rstrip())
         lines += ["", f"{f'{next(iter(self.iou))} alone':20} {per_cent(self.mean_iou_of_all_background):>6}"]
         lines += [f"scale {s:<6} alone   {per_cent(iou):>6}" for s, iou in self.mean_iou_of_branches.items()]
         if self.attention is not None:
@@ -162,9 +219,26 @@ class Evaluation:
         return "\n".join(lines) + f"   {self.experiment}, {self.images} images"
 
 
+def _table(columns, rows):
+    """Lines of a Markdown table, after an empty one."""
+    head, *lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return ["", head, "|---" * len(columns) + "|", *lines]
+
+
 def _numbers(values):
     """Plain floats of an array, None for NaN."""
     return tuple(None if np.isnan(value) else float(value) for value in values)
+
+
+def _weights(values):
+    """Plain floats of an array, or None for NaN: weights sum to 1, so all of them are there or none is."""
+    return None if np.isnan(values).any() else tuple(map(float, values))
+
+
+def _iou_by_size(lines, matrices):
+    """`Evaluation.iou_by_size` of `objects.by_size`'s lines and the matrices of its bins."""
+    ious = _numbers(metrics.mean_iou_of_foreground(matrices[objects.bin_of(low)]) for low, *_ in lines)
+    return tuple((*line[:3], iou) for line, iou in zip(lines, ious, strict=True))
 
 
 def three_digits(mean):

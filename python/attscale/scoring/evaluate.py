@@ -1,4 +1,4 @@
-"""Scoring a net on a split, or label maps on disk: confusion matrices, and attention by object size."""
+"""Scoring a net on a split, or label maps on disk: confusion matrices, and where attention gives its weight."""
 
 import dataclasses
 from fractions import Fraction
@@ -10,8 +10,9 @@ from attscale.data.images import check_label, read_label
 from attscale.data.samples import load_pair
 from attscale.datasets import IGNORE
 from attscale.errors import DataError
-from attscale.scoring import metrics
+from attscale.scoring import metrics, objects
 
+BANDS = 8  # of equal height, from an image's top to its bottom
 _HINT = " (tools/prepare_data.py takes it from VOC's archive)"
 
 
@@ -22,13 +23,16 @@ class Tally:
     images: int
     matrix: np.ndarray  # (classes, classes), rows truth
     branches: dict[Fraction, np.ndarray] = dataclasses.field(default_factory=dict)  # scale to its own map's matrix
-    objects: tuple = ()  # each one's size in pixels and mean weight of each scale
+    objects: tuple = ()  # each one's size in pixels and mean weight of each scale, None without attention
+    by_size: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)  # a bin of object sizes to its matrix
     weights: np.ndarray | None = None  # the attention's mean weight of each scale: of each image, and of those the mean
+    weights_by_class: np.ndarray | None = None  # (classes, S): by pixel, of all images; NaN for a class without any
+    weights_by_height: np.ndarray | None = None  # (BANDS, S): by pixel, of all images; NaN for a band without any
     recalibration: np.ndarray | None = None  # (classes, 2): of each class, the mean on its pixels, and on all others'
 
 
 def evaluate(predictor, pairs, *, branches=False, by_size=False, progress=iter):
-    """The Tally of `predictor` over `pairs` of (image, label), with the mean weight of each scale, if it has attention.
+    """The Tally of `predictor` over `pairs` of (image, label), with the weights of scales, if it has attention.
 
     Where it recalibrates scores, so it does, by class: what tells a class from others is how much more is left of its
     score on its own pixels than elsewhere. The mean over all pixels is a mixture of the two by how common a class is.
@@ -41,29 +45,46 @@ def evaluate(predictor, pairs, *, branches=False, by_size=False, progress=iter):
     classes = len(dataset.classes)
     matrix = np.zeros((classes, classes), np.int64)
     alone = {scale: np.zeros_like(matrix) for scale in predictor.model.scales} if branches else {}
-    objects, weights = [], []
+    found, near = [], {}
+    weights, by_class, by_height = [], 0, 0
     sums = None
     for image_path, label_path in progress(pairs):
         image, label = load_pair(image_path, label_path, classes, dataset.values)
         predictor.forward(image, names=[image_path])
-        matrix += metrics.confusion(label, predictor.labels(), classes)
+        prediction = predictor.labels()
+        matrix += metrics.confusion(label, prediction, classes)
         if branches:
-            for scale, prediction in predictor.branch_labels().items():
-                alone[scale] += metrics.confusion(label, prediction, classes)
+            for scale, own in predictor.branch_labels().items():
+                alone[scale] += metrics.confusion(label, own, classes)
         if (attention := predictor.attention()) is not None:
             weights.append(attention.mean(axis=(1, 2), dtype=np.float64))
+            by_class = by_class + metrics.sums_by_group(attention, label, classes)
+            by_height = by_height + metrics.sums_by_group(attention, bands(label.shape), BANDS)
         if (maps := predictor.recalibration()) is not None:
             sums = metrics.sums_by_class(maps, label) + (0 if sums is None else sums)
         if by_size:
-            objects += weights_of_objects(attention, read_label(_instances_of(label_path)))
+            instances = _read_instances(label_path, label.shape)
+            found += objects.weights_of_objects(attention, instances)
+            for low, counts in objects.confusion_by_size(label, prediction, instances, classes).items():
+                near[low] = near.get(low, 0) + counts
     return Tally(
         len(pairs),
         matrix,
         alone,
-        tuple(objects),
+        tuple(found),
+        near,
         weights=np.mean(weights, axis=0) if weights else None,
+        weights_by_class=metrics.means_by_group(by_class) if weights else None,
+        weights_by_height=metrics.means_by_group(by_height) if weights else None,
         recalibration=None if sums is None else metrics.means_by_class(sums, matrix),
     )
+
+
+def bands(shape):
+    """(H, W): the number of the band, from the top, that the middle of each pixel's row lies in."""
+    height, width = shape
+    rows = (2 * np.arange(height) + 1) * BANDS // (2 * height)
+    return np.broadcast_to(rows[:, None], (height, width))
 
 
 def evaluate_files(pairs, dataset, *, weights=None, progress=iter):
@@ -104,24 +125,13 @@ def of_split(folder, pairs):
     return [(Path(folder, f"{image.stem}.png"), label) for image, label in pairs]
 
 
-def weights_of_objects(weights, instances):
-    """For each object its size, the square root of its area in pixels, and the mean weight of each scale over it.
-
-    weights: (S, H, W); instances: (H, W), 0 the background, 255 the border.
-    """
-    result = []
-    for number in np.setdiff1d(np.unique(instances), (0, IGNORE)):
-        inside = instances == number
-        result.append((float(np.sqrt(inside.sum())), weights[:, inside].mean(axis=1)))
-    return result
-
-
-def by_size(objects):
-    """Objects in bins of doubling size: rows (from, to, how many, mean weight of each scale), empty bins left out."""
-    bins = {}
-    for size, weights in objects:
-        bins.setdefault(int(np.floor(np.log2(size))), []).append(weights)
-    return [(2**low, 2 ** (low + 1), len(bins[low]), np.mean(bins[low], axis=0)) for low in sorted(bins)]
+def _read_instances(label_path, shape):
+    path = _instances_of(label_path)
+    instances = read_label(path)
+    if instances.shape != shape:
+        sizes = [f"{width}x{height}" for height, width in (instances.shape, shape)]
+        raise DataError(f"{path} is {sizes[0]} pixels, {label_path} {sizes[1]}")
+    return instances
 
 
 def _instances_of(label_path):

@@ -33,6 +33,23 @@ def means_by_class(sums, matrix):
     return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
+def sums_by_group(maps, groups, count):
+    """(count, 1 + S): how many pixels each group has, and the sum of each of the S maps over them.
+
+    maps: (S, H, W); groups: (H, W) integers below `count`; pixels that are IGNORE are left out.
+    """
+    valid = groups != IGNORE
+    numbers = groups[valid]
+    sums = [np.bincount(numbers, values[valid], minlength=count) for values in maps]
+    return np.stack([np.bincount(numbers, minlength=count), *sums], axis=1)
+
+
+def means_by_group(sums):
+    """(count, S): the means of what `sums_by_group` added up; NaN for a group without pixels."""
+    pixels, sums = sums[:, :1], sums[:, 1:]
+    return np.divide(sums, pixels, out=np.full(sums.shape, np.nan), where=pixels > 0)
+
+
 def all_background(matrix):
     """The matrix of predicting class 0 everywhere, on the ground truth that `matrix` was counted on."""
     result = np.zeros_like(matrix)
@@ -50,6 +67,12 @@ def iou(matrix):
 def mean_iou(matrix):
     """Mean IOU over the classes that occur in truth or prediction."""
     return float(np.nanmean(iou(matrix)))
+
+
+def mean_iou_of_foreground(matrix):
+    """Mean IOU over the classes but 0 that occur in truth or prediction; NaN where none does."""
+    of_foreground = iou(matrix)[1:]
+    return float(np.nanmean(of_foreground)) if np.isfinite(of_foreground).any() else np.nan
 
 
 def pixel_accuracy(matrix):
