@@ -47,6 +47,7 @@ SETTINGS = [SimpleNamespace(bi_w=w, bi_xy=xy, bi_rgb=3) for w in (3, 4) for xy i
     [
         (plots.losses, [[{"iteration": i, "losses": {"loss": 1 / i, "loss_fusion": 2 / i}} for i in (1, 2, 3)]], LINES),
         (plots.attention_by_size, [[(4, 8, 9, (0.9, 0.1)), (8, 16, 3, (0.4, 0.6))], (1, 0.5)], LINES),
+        (plots.attention_by_height, [[(0.9, 0.1), None, (0.4, 0.6), (0.3, 0.7)], (1, 0.5)], LINES),
         (plots.confusion, [np.array([[3, 0], [1, 1]]), ["background", "disc"]], VIRIDIS),
         # the best, which is the first, has a red ring
         (plots.crf_surface, [[*zip(SETTINGS, (0.8, 0.7, 0.6, 0.5), strict=True)]], [*VIRIDIS, (0, 0, 255)]),
@@ -56,3 +57,12 @@ def test_diagrams_show_what_they_are_given(tmp_path, draw, arguments, colours):
     draw(tmp_path / "a.png", *arguments)
     for colour in colours:
         assert pixels(tmp_path / "a.png", colour) > 20
+
+
+def test_the_top_of_the_image_is_at_the_top(tmp_path):
+    """Scale 1 has the top band's weight, and 0.5 the bottom one's: lines that cross from corner to corner."""
+    plots.attention_by_height(tmp_path / "a.png", [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)], (1, 0.5))
+    image = cv2.imread(str(tmp_path / "a.png"))
+    for colour, sign in zip(LINES, (-1, 1), strict=True):  # of the slope, as y counts from the top
+        y, x = np.nonzero((image == colour).all(axis=2))
+        assert sign * np.corrcoef(y, x)[0, 1] > 0.5

@@ -94,6 +94,24 @@ def attention_by_size(path, table, scales):
     _save(figure, path)
 
 
+def attention_by_height(path, bands, scales):
+    """Mean weight of each scale by height in the image, the top at the top.
+
+    bands: the weights (S,) of each of equal bands from the top, None for one without pixels.
+    """
+    figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
+    middles = 100 * (np.arange(len(bands)) + 0.5) / len(bands)
+    weights = np.array([line or [np.nan] * len(scales) for line in bands])
+    for s, scale in enumerate(scales):
+        axis.plot(weights[:, s], middles, marker="o", label=f"scale {float(scale):g}")
+    axis.set_xlabel("mean weight")
+    axis.set_xlim(0, None)
+    axis.set_ylabel("height in the image, % from the top")
+    axis.set_ylim(100, 0)
+    axis.legend()
+    _save(figure, path)
+
+
 def losses(path, log):
     """The loss of each head over the iterations; `log`: records with "iteration" and "losses", by head."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")

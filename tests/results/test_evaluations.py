@@ -49,7 +49,7 @@ def tally():
     matrix[:2, :2] = [[6, 1], [2, 3]]
     matrix[2, 0], matrix[4, 4] = 1, 2
     objects = ((5.0, np.array([0.75, 0.25, 0.0])), (7.9, np.array([0.25, 0.75, 0.0])), (8.0, np.array([0.0, 0.5, 0.5])))
-    # hits of the union near the smaller objects: discs 3 of 4; near the larger: discs 0 of 2, triangles 0 of 1, all stars
+    # hits of the union near the smaller objects: discs 3 of 4; near the larger: discs 0 of 2, triangles 0 of 1, stars
     small, large = np.zeros((2, 5, 5), np.int64)
     small[:2, :2], large[0, :2], large[1, 0], large[2, 0], large[4, 4] = [[1, 0], [1, 3]], (5, 1), 1, 1, 2
     return Tally(
@@ -181,7 +181,11 @@ def test_recalibration_stands_beside_the_classes(recalibrated, tmp_path):
 
 def test_pictures(made, tmp_path):
     made.draw(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["attention_by_size.png", "confusion.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "attention_by_height.png",
+        "attention_by_size.png",
+        "confusion.png",
+    ]
     for path in tmp_path.iterdir():
         image = cv2.imread(str(path))
         assert min(image.shape[:2]) > 300

@@ -17,7 +17,8 @@ from conftest import one_line_error
 from helpers.results import CLASSES, evaluation, log, write_benchmark, write_run
 
 SECTIONS = [
-    *("summary", "losses", "classes", "confusion", "sizes", "recalibration", "sheets", "crf", "speeds", "paper")
+    *("summary", "losses", "classes", "confusion", "sizes", "attention", "recalibration", "sheets", "crf", "speeds"),
+    "paper",
 ]
 ODD = "<script>alert(1)</script>&\"'"
 
@@ -30,7 +31,13 @@ def full(tmp_path):
     means = [[0.875, 0.25], [0.5, 0.5], [0.25, None], [None, 0.125], [0.75, 0.0625]]
     factors = dict(zip(CLASSES, means, strict=True))
     weights = f"runs/{ODD}/final.caffemodel"
-    values = evaluation(attention_by_size=sizes, images=1449, weights=weights, recalibration=factors)
+    values = evaluation(images=1449, weights=weights, recalibration=factors)
+    values |= {
+        "attention_by_size": sizes,
+        "iou_by_size": [[4, 8, 37, 0.25], [64, 128, 5, None]],
+        "attention_by_class": {name: [0.5, 0.25, 0.25] for name in CLASSES} | {"square": None},
+        "attention_by_height": [[0.75, 0.125, 0.125], None, [0.25, 0.25, 0.5], [0.125, 0.125, 0.75]],
+    }
     whole = write_run(runs / "whole", values, log(), 7, ["attention.png", "sheet_0.png", "crf_1.png"])
     write_run(whole / "crf", evaluation(crf=True, mean_iou=0.7008))
     classes = ["background", "person", *(f"class {i} {ODD}" for i in range(79))]
@@ -93,7 +100,11 @@ def test_every_section_is_there_and_says_what_was_measured(full):
     assert sections["losses"].index("merged") < sections["losses"].index("scale 1") < sections["losses"].index("0.75")
     assert "background 97.00" in sections["classes"]
     assert "background 84 4 4 4 4 disc" in sections["confusion"]  # 105 and four times 5, of 125
-    assert "4 to 8 37 0.98 0.01 0.01" in sections["sizes"]  # 0.015 is a little less in binary, 0.005 a little more
+    # 0.015 is a little less in binary, 0.005 a little more
+    assert "4 to 8 37 25.00 0.98 0.01 0.01 64 to 128 5 - 0.40 0.55 0.05" in sections["sizes"]
+    assert "disc 0.50 0.25 0.25 triangle 0.50 0.25 0.25 square - - - star" in sections["attention"]
+    assert "0 to 25 0.75 0.12 0.12 25 to 50 - - - 50 to 75 0.25 0.25 0.50 75 to 100 0.12" in sections["attention"]
+    assert "Not measured: only attention has weights" in sections["attention"]  # of the other runs
     # the largest difference first, and last what has none
     assert (
         "own others star 0.750 0.062 background 0.875 0.250 disc 0.500 0.500 triangle 0.250 - "
@@ -158,6 +169,13 @@ def test_sections_without_anything_say_so(tmp_path):
         "crf": "CRF: not run.",
     }.items():
         assert said in sections[key]
+
+
+def test_sizes_of_a_net_without_attention(tmp_path):
+    write_run(tmp_path / "r", evaluation("shapes_largefov", iou_by_size=[[4, 8, 37, 0.25], [64, 128, 5, 0.5]]))
+    assert "size, pixels objects IOU, % 4 to 8 37 25.00 64 to 128 5 50.00 By" in squeezed(
+        parsed(tmp_path).sections["sizes"]
+    )
 
 
 def test_no_runs_at_all(tmp_path):

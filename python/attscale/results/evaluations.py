@@ -159,12 +159,14 @@ class Evaluation:
         write_text(Path(folder, EVALUATION), json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     def draw(self, folder):
-        """Draws confusion.png and, where it was measured, attention_by_size.png into `folder`."""
+        """Draws confusion.png and, where they were measured, attention_by_size.png and attention_by_height.png."""
         from attscale import plots  # matplotlib, which nobody else here waits for
 
         plots.confusion(Path(folder, "confusion.png"), np.array(self.matrix), list(self.iou))
         if self.attention_by_size:
             plots.attention_by_size(Path(folder, "attention_by_size.png"), self.attention_by_size, self.scales)
+        if self.attention_by_height:
+            plots.attention_by_height(Path(folder, "attention_by_height.png"), self.attention_by_height, self.scales)
 
     @property
     def markdown(self):
