@@ -24,6 +24,17 @@ def test_a_sheet_shows_image_label_maps_and_weights(tmp_path):
     assert width > 2 * height  # five columns, two rows
 
 
+def test_a_sheet_without_images_has_a_column_less(tmp_path):
+    label = np.full((40, 60), 15, np.uint8)
+    weights = np.stack([np.zeros((40, 60)), np.ones((40, 60))])
+    rows = [plots.SheetRow(None, {"prediction": label}, weights)] * 2
+    plots.sheet(tmp_path / "sheet.png", rows, (1, 0.5))
+    for colour in ((128, 128, 192), *VIRIDIS):  # person's, and the weights'
+        assert pixels(tmp_path / "sheet.png", colour) > 3000
+    height, width = cv2.imread(str(tmp_path / "sheet.png")).shape[:2]
+    assert 2 * height < width < 2.7 * height  # three columns and a colour bar, two rows; 60 x 40 each
+
+
 def test_a_frame_lays_the_label_map_over_the_image():
     image = np.full((2, 4, 3), 100, np.uint8)
     label = np.uint8([[0, 0, 1, 1]] * 2)

@@ -18,11 +18,13 @@ def main(argv):
     parser.add_argument("--baseline", metavar="FILE", help=baseline)
     parser.add_argument("--count", metavar="N", type=cli.positive, default=6, help="how many of val (default: 6)")
     parser.add_argument("--per-sheet", metavar="N", type=cli.positive, default=8, help="images a PNG (default: 8)")
+    without = "no photographs and no ground truth, where these may not be published"
+    parser.add_argument("--without-image", action="store_true", help=without)
     video = "a video, its weight maps beside it; --out FILE.mp4 (default: images)"
     parser.add_argument("--video", metavar="FILE", help=video)
     parser.add_argument("--out", metavar="PNG", default="attention.png", help="(default: attention.png)")
     arguments = parser.parse_intermixed_args(argv)  # NAME --weights W IMAGE...
-    alone = [("--video", name) for name in ("IMAGE", "--baseline", "--count", "--per-sheet")]
+    alone = [("--video", name) for name in ("IMAGE", "--baseline", "--count", "--per-sheet", "--without-image")]
     cli.check_net(parser, arguments)
     cli.check(parser, arguments, apart=[*alone, ("IMAGE", "--count"), ("--net", "--baseline")])
     if arguments.video and Path(arguments.out).suffix.lower() not in (".mp4", ".avi"):
@@ -47,7 +49,8 @@ def main(argv):
     baseline = None
     if arguments.baseline:
         baseline = load(prototxt.choose(model.row.baseline, None, arguments.data), arguments.baseline)
-    for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet):
+    how = {"without_image": arguments.without_image}
+    for path in visualize.sheets(predictor, baseline, chosen, arguments.out, arguments.per_sheet, **how):
         print(path)
 
 

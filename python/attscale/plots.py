@@ -17,10 +17,11 @@ from attscale.files import write_whole
 class SheetRow:
     """An image of a sheet: BGR (H, W, 3), label maps (H, W) by column title, weight maps (S, H, W) or None.
 
+    image: None in all rows of a sheet that has no column of images.
     recalibrated: how the predicted class's score was (H, W); None for a net that does not do it.
     """
 
-    image: np.ndarray
+    image: np.ndarray | None
     labels: dict[str, np.ndarray | None]
     weights: np.ndarray | None
     recalibrated: np.ndarray | None = None
@@ -31,7 +32,8 @@ def sheet(path, rows, scales, colours=(), *, recalibration=None):
 
     colours: of the classes, as `palette` takes them. recalibration: "product" or "bias", for one more column.
     """
-    titles = ["image", *rows[0].labels]
+    first = 0 if rows[0].image is None else 1  # column of label maps
+    titles = [*["image"][:first], *rows[0].labels]
     weighed = slice(len(titles), len(titles) + (len(scales) if rows[0].weights is not None else 0))
     titles += [f"weight, scale {float(scale):g}" for scale in scales[: weighed.stop - weighed.start]]
     titles += ["recalibration"] if recalibration else []
@@ -44,8 +46,9 @@ def sheet(path, rows, scales, colours=(), *, recalibration=None):
         axis.set_title(title, fontsize=9)
     shown = None
     for line, row in zip(axes, rows, strict=True):
-        line[0].imshow(row.image[..., ::-1])
-        for axis, label in zip(line[1:], row.labels.values(), strict=False):
+        if row.image is not None:
+            line[0].imshow(row.image[..., ::-1])
+        for axis, label in zip(line[first:], row.labels.values(), strict=False):
             if label is None:
                 axis.text(0.5, 0.5, "none", ha="center", va="center", transform=axis.transAxes)
             else:

@@ -45,6 +45,23 @@ def test_the_rows_of_sheets(untrained, tmp_path, monkeypatch):
         assert np.array_equal(row.weights, net.weight_maps())
 
 
+def test_a_sheet_without_what_is_the_data_sets(untrained, tmp_path, monkeypatch):
+    """Neither photograph nor ground truth; baseline, prediction and weights stay as they are."""
+    drawn = []
+    monkeypatch.setattr(plots, "sheet", lambda path, rows, *given, recalibration: drawn.append(rows))
+    nets = of(untrained, "shapes"), of(untrained, "shapes_largefov")
+    folder = untrained / "data/shapes"
+    pairs = [(folder / "JPEGImages/000001.jpg", folder / "SegmentationClass/000001.png")]
+    for without in (False, True):
+        list(visualize.sheets(*nets, pairs, tmp_path / "s.png", 1, without_image=without))
+    (whole,), (ours,) = drawn
+    assert whole.image is not None
+    assert ours.image is None
+    assert list(ours.labels) == ["baseline", "prediction"]
+    assert all(np.array_equal(label, whole.labels[title]) for title, label in ours.labels.items())
+    assert np.array_equal(ours.weights, whole.weights)
+
+
 def test_the_recalibration_of_the_predicted_class(untrained, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plots, "sheet", lambda path, rows, *given, recalibration: drawn.append((*rows, recalibration)))
@@ -92,6 +109,9 @@ def test_sheets_by_the_command(untrained, tool, tmp_path):
         for sheet in ("attention.png", "named.png"):
             assert pixels(tmp_path / sheet, plots.palette()[value][::-1]) > 300
     assert pixels(tmp_path / "named.png", (200, 30, 90)) > 5000
+    done = tool("visualize", "shapes_max3_esupv", *given, *named, "--out", "ours.png", "--without-image")
+    assert done.returncode == 0, done.stderr
+    assert pixels(tmp_path / "ours.png", (200, 30, 90)) == 0  # the image's colour
     done = tool("visualize", "shapes_max3_esupv", *given, "--video", "v.mp4")
     one_line_error(done, "--out attention.png: a video needs a name that ends in .mp4 or .avi")
 

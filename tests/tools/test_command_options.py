@@ -43,6 +43,7 @@ def main_of(name):
         ("evaluate shapes --pairs a b --dry-run", "--dry-run is of use only with --weights"),
         ("visualize shapes --weights w --video v a.png", "--video does not go with IMAGE"),
         ("visualize shapes --weights w --video v --baseline b", "--video does not go with --baseline"),
+        ("visualize shapes --weights w --video v --without-image", "--video does not go with --without-image"),
         ("visualize shapes --weights w --count 3 a.png", "IMAGE does not go with --count"),
         ("sweep 3 --gpus 0 --gpu", "--gpus does not go with --gpu"),
         ("sweep 3 --gpus 0,1 --queue pbs", "--gpus does not go with --queue"),

@@ -1,5 +1,6 @@
 """Predictions as the paper shows them (figures 4 to 6): sheets of images, and videos with weight maps beside them."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -13,15 +14,20 @@ from attscale.errors import DataError, UserError
 from attscale.files import make_folder, naming
 from attscale.inference import scores, sources
 
+_TRUTH = "ground truth"  # a column
 
-def sheets(predictor, baseline, pairs, path, per_sheet):
+
+def sheets(predictor, baseline, pairs, path, per_sheet, *, without_image=False):
     """Writes `pairs` of (image, label map or None) as PNGs of `per_sheet` rows; yields their paths.
 
     The first is `path`, those after it have a number before the suffix. `baseline`: another Predictor, or None.
+    without_image: only what the nets made of the images, for data sets whose photographs may not be published.
     """
     path = Path(path)
     for start in range(0, len(pairs), per_sheet):
         rows = [_row(predictor, baseline, *pair) for pair in pairs[start : start + per_sheet]]
+        if without_image:
+            rows = [_without_image(row) for row in rows]
         number = start // per_sheet
         target = path if number == 0 else path.with_name(f"{path.stem}-{number + 1}{path.suffix}")
         model = predictor.model
@@ -34,13 +40,19 @@ def _row(predictor, baseline, image_path, label_path):
         image, label = read_image(image_path, oriented=True), None
     else:
         image, label = load_pair(image_path, label_path, predictor.classes, predictor.model.dataset.values)
-    labels = {"ground truth": label}
+    labels = {_TRUTH: label}
     if baseline is not None:
         baseline.forward(image, names=[image_path])
         labels["baseline"] = baseline.labels()
     predictor.forward(image, names=[image_path])
     labels["prediction"] = predictor.labels()
     return plots.SheetRow(image, labels, predictor.weight_maps(), _of_the_predicted(predictor))
+
+
+def _without_image(row):
+    """The SheetRow without its image and ground truth, which is the data set's as well."""
+    labels = {title: label for title, label in row.labels.items() if title != _TRUTH}
+    return dataclasses.replace(row, image=None, labels=labels)
 
 
 def _of_the_predicted(predictor):
@@ -57,7 +69,7 @@ def before_and_after(path, chosen, refined, dataset, *, oriented=False):
     rows = []
     for image_path, score_path, label_path in chosen:
         labels = {
-            "ground truth": read_label(label_path, dataset.values) if label_path else None,
+            _TRUTH: read_label(label_path, dataset.values) if label_path else None,
             "before the CRF": scores.read(score_path).argmax(axis=0),
             "after": read_label(Path(refined, f"{Path(image_path).stem}.png")),
         }
