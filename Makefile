@@ -1,14 +1,15 @@
 # make demo   Caffe, data, a multi-scale attention net trained, scored and pictured
 # make test   the tests
+# make ablation  docs/results.md: the papers' claims tried on shapes and CamVid
 # make bench  docs/benchmarks.md: speed and memory, beside PyTorch's
 PYTHON := .venv/bin/python
 TOOLS := tools
 DEMO := runs/demo
 
 # OpenBLAS chooses its kernels by the processor, and their sums differ in the last bits, which training makes visible.
-# The demo asks for those that every processor with AVX2 can run, so that its numbers are the same on all of them.
+# The demo and the ablation ask for those that every processor with AVX2 can run, so that their numbers are the same on all of them.
 ifneq ($(shell grep -m1 -wo avx2 /proc/cpuinfo),)
-demo: export OPENBLAS_CORETYPE ?= Haswell
+demo ablation: export OPENBLAS_CORETYPE ?= Haswell
 endif
 
 # CAFFE_ROOT=DIR: that Caffe is used, and none is built (docs/building.md). The tests import it by PYTHONPATH.
@@ -22,7 +23,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: bench demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
+.PHONY: ablation bench demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
 
 demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.json
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
@@ -40,6 +41,11 @@ $(DEMO)/final.caffemodel: | setup
 # How the CRF gains by a second process, for the report; measured once, after the training.
 $(DEMO)/benchmark_crf.json: | $(DEMO)/final.caffemodel
 	$(PYTHON) $(TOOLS)/benchmark.py crf --rounds 2 --out $(DEMO)
+
+# What docs/results lacks, some hours on two cores; CamVid has to be prepared before (docs/data.md).
+ablation: setup
+	$(PYTHON) $(TOOLS)/prepare_data.py shapes
+	$(PYTHON) $(TOOLS)/ablation.py run docs/results
 
 # For a machine with nothing else to do. What was interrupted goes on where it was; parts are measured
 # again when the folders python, docker or tools have another commit, or differ from it.

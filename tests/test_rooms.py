@@ -31,12 +31,12 @@ FLOORS = (
     ("training",),
     ("results",),
     ("sweep",),
-    ("bench",),
+    ("bench", "ablation"),
 )
 #: Nothing in these needs caffe, so nothing in these waits for it, and all of it works where there is none.
 WITHOUT_CAFFE = {
     *("errors", "files", "options", "processes", "progress", "cli", "paper", "recipe", "experiments", "datasets"),
-    *("ops", "pycaffe", "data", "plots", "prepare", "scoring", "results", "sweep"),
+    *("ops", "pycaffe", "data", "plots", "prepare", "scoring", "results", "sweep", "ablation"),
 }
 
 

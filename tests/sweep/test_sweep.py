@@ -97,6 +97,33 @@ def parent_of(pid):
         return int(file.read().rpartition(")")[2].split()[1])
 
 
+def test_seeds_in_folders_of_their_own(home):
+    """Seed 0 comes out as without --seeds; scores of branches and sizes, which evaluate.py has too, stand beside it."""
+    done = run(home, ROWS[1], *LENGTH, "--out", "seeds", "--seeds", "0,3", "--workers", 2, "--branches", "--by-size")
+    assert done.returncode == 0, done.stderr
+    last = [line.split()[:2] for line in done.stdout.strip().splitlines()[-2:]]
+    assert last == [[f"seed{seed}/{ROWS[1]}", "done"] for seed in (0, 3)]
+    assert outcome(home / "seeds/seed0", ROWS[1]) == outcome(home / "single", ROWS[1])
+    assert outcome(home / "seeds/seed3", ROWS[1])[1] != outcome(home / "single", ROWS[1])[1]
+    found = evaluations.read(home / "seeds/seed0" / ROWS[1] / "evaluation.json")
+    assert set(found.mean_iou_of_branches) == {"1", "0.5"}
+    assert found.iou_by_size
+
+
+def test_a_start_for_each_seed(home):
+    """Each seed starts from the weights of that seed; a file that is not there is one line."""
+    start = "seeds/seed{seed}/" + f"{ROWS[1]}/final.caffemodel"
+    done = run(home, ROWS[1], "--max-iter", 1, "--out", "started", "--seeds", "0,3", "--start", start)
+    assert done.returncode == 0, done.stderr
+    for seed in (0, 3):
+        asked = runs.load(home / "started" / f"seed{seed}" / ROWS[1])
+        assert asked.weights == str(home / f"seeds/seed{seed}" / ROWS[1] / "final.caffemodel")
+    one_line_error(
+        run(home, ROWS[1], "--max-iter", 1, "--out", "lost", "--start", "nowhere.caffemodel"),
+        "nowhere.caffemodel: no such file, from which shapes_max2_esupv starts",
+    )
+
+
 def test_finished_rows_are_not_run_again(home):
     before = {name: (home / "single" / name / "final.caffemodel").stat().st_mtime_ns for name in ROWS}
     began = time.monotonic()
