@@ -2,6 +2,7 @@
 # make test   the tests
 # make ablation  docs/results.md: the papers' claims tried on shapes and CamVid
 # make bench  docs/benchmarks.md: speed and memory, beside PyTorch's
+# make wheel  build/wheel: Caffe and attscale for machines without a compiler
 PYTHON := .venv/bin/python
 TOOLS := tools
 DEMO := runs/demo
@@ -23,7 +24,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: ablation bench demo image test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
+.PHONY: ablation bench demo image wheel test test-all test-docker fuzz soak lint setup torch caffe prototxt check clean
 
 demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.json
 	$(PYTHON) $(TOOLS)/visualize.py shapes --weights $(DEMO)/final.caffemodel --out $(DEMO)/attention.png
@@ -56,6 +57,12 @@ bench: setup torch
 image:
 	[ -e .env ] || { echo "ATTSCALE_USER=$${SUDO_UID:-$$(id -u)}:$${SUDO_GID:-$$(id -g)}"; [ -e /proc/driver/nvidia/version ] || cat docker/cpu.env; } > .env
 	ATTSCALE_COMMIT=$$(git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null) docker compose build train
+
+# auditwheel and its companions, at the versions of pyproject.toml, come into .venv; setup leaves them out.
+wheel: setup
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[wheel]'
+	rm -rf build/wheel
+	$(PYTHON) docker/wheel.py build/wheel
 
 # A worker for each core. What a file's tests have in common is made once: a worker has half of them in their order,
 # and one that is done takes from the end of another's.

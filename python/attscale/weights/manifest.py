@@ -9,7 +9,7 @@ from attscale.errors import UserError, WeightsError, reading
 from attscale.options import from_values
 
 #: The project's own.
-FILE = Path(__file__).parents[3] / "weights" / "manifest.toml"
+FILE = Path(__file__).with_name("manifest.toml")  # a link to the one in the folder weights/; in a wheel, a copy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
