@@ -43,11 +43,11 @@ def main(argv):
     parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
     parser.add_argument("--by-size", action="store_true", help="also scores and weights by object size")
-    start = "caffemodel that nets start from which would start from scratch; {seed} in its name is the seed"
+    start = "caffemodel of nets that would start from scratch; {seed} in it is the seed (default: from scratch)"
     parser.add_argument("--start", metavar="FILE", help=start)
     several = parser.add_mutually_exclusive_group()
     several.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
-    seeds = "each experiment once for each, in folders seed0, seed1, ... of --out"
+    seeds = "each experiment once for each, in folders seed0, seed1, ... of --out (default: --seed)"
     several.add_argument("--seeds", metavar="N,N", type=numbers, default=(), help=seeds)
     arguments = parser.parse_args(argv)
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]

@@ -37,7 +37,7 @@ _DESIGN = ("attention4_esupv", *(f"attention3_esupv_{change}" for change in ("fc
 _STEPS = ("attention2_esupv_stages", "attention2_esupv_stages_dilated", "refine2_esupv")
 _FOUR = ("largefov", *(f"{merge}3_esupv" for merge in MERGES))
 _FIVE, _THREE = (0, 1, 2, 3, 4), (0, 1, 2)
-_TRUNK = ("shapes_trunk", "largefov")
+_TRUNK, _STREETS = ("shapes_trunk", "largefov"), ("camvid_trunk", "largefov_narrow")
 
 STUDIES = {
     study.name: study
@@ -98,28 +98,39 @@ STUDIES = {
             about="One thing changed: no trained trunk, but the demo's own recipe.",
             dataset="shapes",
             nets=_FOUR,
-            seeds=_FIVE,
+            seeds=_THREE,
             max_iter=5200,
             by_size=True,
         ),
         Study(
+            name="camvid_trunk",
+            title="The trunks on CamVid",
+            about="Photographs of streets, 480x360. The single-scale net from scratch, an eighth of the width.",
+            dataset="camvid",
+            nets=("largefov_narrow",),
+            seeds=_THREE,
+            max_iter=10000,
+        ),
+        Study(
             name="camvid",
-            title="CamVid from scratch",
-            about="Photographs of streets, 480x360: an eighth of the width, crop 257, one image an iteration.",
+            title="Scales and merging on CamVid, from a trained trunk",
+            about="All nets of a seed start from one trunk of that seed.",
             dataset="camvid",
             nets=tuple(f"{net}_narrow" for net in _FOUR),
             seeds=_THREE,
-            max_iter=10000,
+            max_iter=3000,
+            start=_STREETS,
             crf=("attention3_esupv_narrow",),
         ),
         Study(
             name="camvid_refine",
             title="The steps of Attention to Refine on CamVid",
-            about="As the study before, with two scales.",
+            about="From the same trunks, with two scales.",
             dataset="camvid",
             nets=tuple(f"{net}_narrow" for net in ("attention2_esupv", *_STEPS)),
             seeds=_THREE,
-            max_iter=10000,
+            max_iter=3000,
+            start=_STREETS,
         ),
     )
 }
