@@ -30,7 +30,20 @@ def page(folder):
     found = {name: kept.find(folder, study) for name, study in STUDIES.items()}
     sections = [_HEAD, "\n".join(_claims(found)), "\n".join(_runs(found))]
     sections += ["\n".join(_study(study, _known(found, study))) for study in STUDIES.values()]
+    sections.append("\n".join(_best(found)))
     return "\n".join(section + "\n" for section in sections).replace("\n\n\n", "\n\n")
+
+
+#: Nets without pretraining on CamVid, by others: net, mean IOU, split and size of the images, source.
+_OTHERS = (
+    ("ENet, of davidtvs/PyTorch-ENet", 42.48, "test, 480x360", "https://github.com/davidtvs/PyTorch-ENet"),
+    (
+        "ICNet, of Open Model Zoo (icnet-camvid-ava-0001)",
+        69.54,
+        "val, 960x720",
+        "https://docs.openvino.ai/2021.4/omz_models_model_icnet_camvid_ava_0001.html",
+    ),
+)
 
 
 def _known(found, study):
@@ -212,6 +225,37 @@ def _crf(study, nets):
             gain = _difference(paired(refined, scores(nets[net])), 2)
             before, after = _mean(scores(nets[net])), _mean(refined)
             yield from ("", f"The dense CRF on `{net}`: {before} before, {after} after, {gain}.")
+
+
+def _best(found):
+    """The best net on CamVid, beside those of others."""
+    runs = [
+        one
+        for name, study in STUDIES.items()
+        if study.dataset == "camvid"
+        for by_seed in found[name].values()
+        for one in by_seed.values()
+    ]
+    yield from ("## The best net on CamVid", "")
+    if not runs:
+        yield "There is none yet."
+        return
+    best = max(runs, key=lambda one: one.evaluation.mean_iou)
+    yield from (
+        f"`camvid_{best.net}`, seed {best.seed}: the best of {len(runs)} runs on the images that it is chosen by, and so",
+        "a little too good. Others without pretraining, none of them on just these images at this size:",
+        "",
+    )
+    yield from _head("net", "mean IOU", "on", "time, source")
+    study = STUDIES[best.study]
+    minutes = best.seconds / 60
+    if study.start:
+        trunk = found[study.start[0]][study.start[1]].get(best.seed)
+        minutes += trunk.seconds / 60 if trunk else 0
+    cores = f"{minutes:.0f} minutes of one core, its trunk's included"
+    yield _row("here", f"{100 * best.evaluation.mean_iou:.2f}", "val, 480x360", cores)
+    for net, score, on, source in _OTHERS:
+        yield _row(net, f"{score:.2f}", on, source)
 
 
 def _first(runs):
