@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from attscale import cli
-from attscale.errors import UserError
 
 
 def main(argv):
@@ -16,9 +15,7 @@ def main(argv):
 
     parser = cli.parser(__doc__, "python tools/ablation.py run docs/results --study shapes")
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    missing = (
-        "trains and scores what DIR lacks, by tools/sweep.py, and writes the page; goes on where it was stopped"
-    )
+    missing = "trains and scores what DIR lacks, by tools/sweep.py, and writes the page; goes on where it was stopped"
     commands = {}
     for name, words in (("run", missing), ("page", "keeps what has been finished, and writes the page, DIR.md")):
         example = f"python tools/ablation.py {name} docs/results"
@@ -88,16 +85,17 @@ def sweep(study, nets, seeds, arguments, start=None, *options):
     command += ["--max-iter", study.max_iter, "--out", Path(arguments.runs, study.name), "--data", arguments.data]
     command += ["--workers", arguments.workers, "--branches", *(["--by-size"] if study.by_size else [])]
     command += ["--start", start] if start else []
-    if subprocess.run([str(word) for word in (*command, *options)]).returncode:
-        raise UserError(
-            f"{study.name} did not come to its end; what has finished stays, and the same command goes on"
-        )
+    status = subprocess.run([str(word) for word in (*command, *options)]).returncode
+    if status:
+        sys.exit(status)  # it has said why; what has finished stays, and the same command goes on
 
 
 def write_page(folder):
-    from attscale.ablation import page
+    from attscale.ablation import page, pictures
     from attscale.files import write_text
 
+    for picture in pictures.draw(folder):
+        print(picture)
     path = Path(f"{Path(folder)}.md")
     write_text(path, page.page(folder))
     print(path)

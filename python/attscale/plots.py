@@ -115,6 +115,36 @@ def attention_by_height(path, bands, scales):
     _save(figure, path)
 
 
+def intervals(path, rows, label):
+    """Means with their intervals, one below the other; `rows`: (text, mean, (low, high) or None)."""
+    figure, axis = plt.subplots(figsize=(9, 0.32 * len(rows) + 1), layout="constrained")
+    axis.axvline(0, color="grey", linewidth=1)
+    for place, (_, mean, interval) in enumerate(rows):
+        if interval is not None:
+            axis.plot(interval, [place, place], color="tab:blue", linewidth=2)
+        axis.plot([mean], [place], marker="o", color="tab:blue")
+    axis.set_yticks(range(len(rows)), [text for text, *_ in rows], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel(label)
+    _save(figure, path)
+
+
+def by_size(path, sizes, scores, weights):
+    """Lines over object sizes, (from, to) in pixels: scores in per cent by net, and weights by scale, beside them."""
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    centres = [np.sqrt(low * high) for low, high in sizes]
+    for axis, lines, label in zip(axes, (scores, weights), ("foreground IOU, %", "mean weight"), strict=True):
+        for name, values in lines.items():
+            axis.plot(centres, values, marker="o", label=name)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(centres, [f"{low}-{high}" for low, high in sizes])
+        axis.minorticks_off()
+        axis.set_xlabel("object size: square root of its area, pixels")
+        axis.set_ylabel(label)
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
 def losses(path, log):
     """The loss of each head over the iterations; `log`: records with "iteration" and "losses", by head."""
     figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")

@@ -4,36 +4,22 @@ import dataclasses
 import json
 
 import pytest
+from PIL import Image
 
-from attscale.ablation import kept, page
+from attscale.ablation import kept, page, pictures
 from attscale.ablation.claims import CLAIMS
 from attscale.ablation.kept import Kept
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError
-from attscale.results.evaluations import Evaluation
 from conftest import REPO
+from helpers.ablation_runs import evaluation_of
 
 FOLDER = REPO / "docs/results"
-CLASSES = ("background", "disc", "triangle", "square", "star")
 
 
-def made_up(study, net, seed, score, **fields):
-    scales = (1.0,) if "largefov" in net else (1.0, 0.75, 0.5)
-    weights = {
-        "attention_by_size": ((8, 16, 4, (0.7, 0.2, 0.1)), (16, 32, 5, (0.3, 0.5, 0.2)), (32, 64, 6, (0.2, 0.3, 0.5)))
-    }
-    evaluation = Evaluation(
-        experiment=study.experiment(net).name,
-        scales=scales,
-        images=150,
-        mean_iou=score,
-        pixel_accuracy=0.9,
-        iou=dict.fromkeys(CLASSES, score),
-        iou_by_size=((8, 16, 4, 0.1), (16, 32, 5, 0.25), (32, 64, 6, 0.5)),
-        **(weights if net.startswith("attention3") else {}),
-    )
+def made_up(study, net, seed, score):
     numbers = {"iterations": study.max_iter, "images": 1, "crop_size": 193, "seconds": 90.0, "commit": "0123456789"}
-    return Kept(study=study.name, net=net, seed=seed, evaluation=evaluation, **numbers, **fields)
+    return Kept(study=study.name, net=net, seed=seed, evaluation=evaluation_of(study, net, score), **numbers)
 
 
 @pytest.fixture
@@ -128,3 +114,18 @@ def test_a_broken_file_is_named(folder, change, words):
     with pytest.raises(UserError, match=words) as caught:
         page.page(folder)
     assert str(path) in str(caught.value)
+
+
+def test_the_pictures_that_the_page_shows_are_drawn(folder):
+    drawn = [path.name for path in pictures.draw(folder)]
+    assert drawn == ["claims.png", "shapes_sizes.png"]
+    shown = [line.split("/")[-1].rstrip(")") for line in page.page(folder).splitlines() if line.startswith("![")]
+    assert shown == drawn
+    for name in drawn:
+        with Image.open(folder / name) as image:
+            assert image.width > 500
+
+
+def test_nothing_is_drawn_without_runs(tmp_path):
+    assert list(pictures.draw(tmp_path)) == []
+    assert "![" not in page.page(tmp_path)

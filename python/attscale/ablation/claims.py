@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 from attscale.ablation.statistics import Difference, paired
+from attscale.ablation.studies import STUDIES
 from attscale.paper import PERSON_PART, REFINE_ABLATION, VOC
 
 #: Bands of `Evaluation.attention_by_height`, of eight, top first: where a street vanishes, and right before the camera.
@@ -212,3 +213,13 @@ def _refine():
 
 
 CLAIMS = (*_table_1(), *_weights(), *_design(), *_refine())
+
+
+def known(found, study):
+    """{net: {seed: Kept}} of a study, and of the one that it is compared with; found: of all, by study's name."""
+    return (found[study.beside] if study.beside else {}) | found[study.name]
+
+
+def differences(found):
+    """(Claim, its Difference or None) of every claim."""
+    return [(claim, claim.values(known(found, STUDIES[claim.study]))) for claim in CLAIMS]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from attscale import options
+from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError, reading
 from attscale.files import write_text
 from attscale.results import evaluations
@@ -66,8 +67,7 @@ def _without_paths(folder):
 def write(folder, study, kept):
     """Keeps it below `folder`; returns the file's path."""
     path = path_of(folder, study, kept.net, kept.seed)
-    values = {key: value for key, value in options.to_values(kept).items()}
-    write_text(path, json.dumps(values) + "\n")
+    write_text(path, options.encode(kept) + "\n")
     return path
 
 
@@ -89,3 +89,8 @@ def find(folder, study):
         if path.exists():
             found[net][seed] = read(path)
     return found
+
+
+def find_all(folder):
+    """{study's name: as `find`} of all studies."""
+    return {name: find(folder, study) for name, study in STUDIES.items()}

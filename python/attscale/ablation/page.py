@@ -1,9 +1,10 @@
 """docs/results.md: what the kept runs say, by study, and of each of the papers' claims whether it holds."""
 
+from pathlib import Path
 from statistics import fmean
 
-from attscale.ablation import kept
-from attscale.ablation.claims import CLAIMS, scores
+from attscale.ablation import kept, pictures
+from attscale.ablation.claims import CLAIMS, differences, known, scores
 from attscale.ablation.statistics import CONFIDENCE, HOLDS, mean_and_spread, paired
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.paper import PERSON_PART, VOC
@@ -27,9 +28,10 @@ is undecided in between. {len(CLAIMS)} intervals are looked at, so one or two ma
 
 def page(folder):
     """The page, Markdown, of the kept runs below `folder`. Raises UserError that names a broken file."""
-    found = {name: kept.find(folder, study) for name, study in STUDIES.items()}
-    sections = [_HEAD, "\n".join(_claims(found)), "\n".join(_runs(found))]
-    sections += ["\n".join(_study(study, _known(found, study))) for study in STUDIES.values()]
+    found = kept.find_all(folder)
+    place = Path(folder).name
+    sections = [_HEAD, "\n".join(_claims(found, place)), "\n".join(_runs(found))]
+    sections += ["\n".join(_study(study, known(found, study), place)) for study in STUDIES.values()]
     sections.append("\n".join(_best(found)))
     return "\n".join(section + "\n" for section in sections).replace("\n\n\n", "\n\n")
 
@@ -46,17 +48,11 @@ _OTHERS = (
 )
 
 
-def _known(found, study):
-    """{net: {seed: Kept}} of a study, and of the one that it is compared with."""
-    return (found[study.beside] if study.beside else {}) | found[study.name]
-
-
-def _claims(found):
+def _claims(found, place):
     yield from ("## The papers' claims", "")
     yield from _head("claim", "source", "paper", "on", "here", "seeds", "")
-    for claim in CLAIMS:
+    for claim, difference in differences(found):
         study = STUDIES[claim.study]
-        difference = claim.values(_known(found, study))
         if difference is None:
             yield _row(claim.text, claim.source, claim.paper, study.dataset, "not run", 0, "")
             continue
@@ -65,6 +61,8 @@ def _claims(found):
         unit = "" if claim.unit == "points" else f" {claim.unit}"
         seeds = len(difference.by_seed)
         yield _row(claim.text, claim.source, claim.paper, study.dataset, shown + unit, seeds, verdict)
+    if any(difference for _, difference in differences(found)):
+        yield from ("", f"![differences with their intervals]({place}/{pictures.CLAIMS})")
 
 
 def _runs(found):
@@ -91,7 +89,7 @@ def _anchor(title):
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _study(study, nets):
+def _study(study, nets, place):
     yield from (f"## {study.title}", "", study.about, "")
     own = {net: runs for net, runs in nets.items() if runs}
     if not any(net in own for net in study.nets):
@@ -101,6 +99,8 @@ def _study(study, nets):
     yield from _branches(own)
     if study.by_size:
         yield from _by_size(own)
+        if picture := pictures.of_sizes(study, own):
+            yield from ("", f"![scores and weights by size]({place}/{picture})")
     yield from _by_class(study, own)
     yield from _by_height(own)
     yield from _crf(study, own)
@@ -242,8 +242,8 @@ def _best(found):
         return
     best = max(runs, key=lambda one: one.evaluation.mean_iou)
     yield from (
-        f"`camvid_{best.net}`, seed {best.seed}: the best of {len(runs)} runs on the images that it is chosen by, and so",
-        "a little too good. Others without pretraining, none of them on just these images at this size:",
+        f"`camvid_{best.net}`, seed {best.seed}: the best of {len(runs)} runs on the images that it is chosen by, and",
+        "so a little too good. Others without pretraining, none of them on just these images at this size:",
         "",
     )
     yield from _head("net", "mean IOU", "on", "time, source")

@@ -1,0 +1,52 @@
+"""The pictures of docs/results.md: claims with their intervals, and scores and weights by object size."""
+
+from pathlib import Path
+from statistics import fmean
+
+from attscale.ablation import kept
+from attscale.ablation.claims import differences, known
+from attscale.ablation.studies import STUDIES
+
+CLAIMS = "claims.png"
+_SHOWN = ("largefov", "max3_esupv", "average3_esupv", "attention3_esupv")  # of many nets: the paper's main comparison
+
+
+def draw(folder):
+    """Draws them all from the kept runs below `folder`, into it; yields their paths."""
+    from attscale import plots  # matplotlib, which the page does without
+
+    found = kept.find_all(folder)
+    points = [(claim, one) for claim, one in differences(found) if one and claim.unit == "points"]
+    if points:
+        path = Path(folder, CLAIMS)
+        rows = [(f"{claim.text} ({STUDIES[claim.study].dataset})", one.mean, one.interval) for claim, one in points]
+        plots.intervals(path, rows, "points of mean IOU, with 95 % intervals over seeds")
+        yield path
+    for study in STUDIES.values():
+        nets = {net: runs for net, runs in known(found, study).items() if runs}
+        if picture := of_sizes(study, nets):
+            path = Path(folder, picture)
+            plots.by_size(path, *_sizes(nets))
+            yield path
+
+
+def of_sizes(study, nets):
+    """The name of the picture of a study that measures by size and has the net with attention; else None."""
+    return f"{study.name}_sizes.png" if study.by_size and not study.beside and _SHOWN[-1] in nets else None
+
+
+def _sizes(nets):
+    first = next(iter(nets[_SHOWN[-1]].values())).evaluation
+    sizes = [line[:2] for line in first.iou_by_size]
+    scores = {
+        net: _means(nets[net], lambda one: [100 * line[3] for line in one.iou_by_size]) for net in _SHOWN if net in nets
+    }
+    weights = {
+        f"scale {scale:g}": _means(nets[_SHOWN[-1]], lambda one, at=at: [line[3][at] for line in one.attention_by_size])
+        for at, scale in enumerate(first.scales)
+    }
+    return sizes, scores, weights
+
+
+def _means(runs, values):
+    return [fmean(column) for column in zip(*(values(one.evaluation) for one in runs.values()), strict=True)]
