@@ -29,7 +29,8 @@ _LICENCES = Path("/usr/share/common-licenses")
 #: What Debian's HDF5 reads files in Amazon's S3 with: curl, and with that OpenSSL, Kerberos, LDAP and 24 others.
 _REMOTE = re.compile(r"lib(curl|curl-gnutls|crypto)\.so")
 _UNDEFINED = re.compile(r"\*UND\*\s+\w+\s+\((\w+(?:\.\w+)*)\)\s+(\w+)")
-_HASH = re.compile(r"-[0-9a-f]{8}(?=\.)")  # that auditwheel puts into the names of libraries
+_MARK = re.compile(r"-([0-9a-f]{8}|program)(?=\.)")  # in the names of libraries: auditwheel's digest, or ours
+_OURS = re.compile(r"libcaffe\.so|.*-none\.so")
 
 
 def main(argv):
@@ -59,7 +60,7 @@ def caffe(built, work):
     version = version_of(record, library.name.removeprefix("libcaffe.so."))
     needed = linked(built / "bin/caffe") | linked(built / "python/caffe/_caffe.so")
     del needed[library.name]
-    place_python(folder, library, needed)
+    place_python(folder, needed)
     without_s3(folder / "lib", needed)
     (tree / f"{NAME}.pth").write_text(f"{NAME}/python\n")
     info = tree / f"{NAME}-{version}.dist-info"
@@ -103,14 +104,16 @@ Requires-Dist: six
 """
 
 
-def place_python(folder, library, needed):
-    """pycaffe is loaded by an interpreter, and has what it needs of Python there; the program brings its libpython."""
-    for path in (library, folder / "python/caffe/_caffe.so", folder / "bin/caffe"):
-        for name in filter(re.compile("libpython").match, needed_by(path)):
-            if path.parent.name == "bin":
-                shutil.copy(needed[name], folder / "lib" / name)
-            else:
-                run("patchelf", "--remove-needed", name, path)
+def place_python(folder, needed):
+    """Has the program bring its libpython: auditwheel takes it from pycaffe, which has the interpreter's, and from all.
+
+    folder: a copy of the build; needed: as `linked` returns it.
+    """
+    program = folder / "bin/caffe"
+    for name in filter(re.compile("libpython").match, needed_by(program)):
+        own = name.replace(".so", "-program.so", 1)  # whose name auditwheel does not know
+        shutil.copy(needed[name], folder / "lib" / own)
+        run("patchelf", "--replace-needed", name, own, program)
 
 
 def without_s3(lib, needed):
@@ -159,7 +162,7 @@ def add_licences(info, libraries, needed, built):
     package has one.
     """
     files = {Path(path).resolve().name: path for path in needed.values()} | needed
-    packages = {package_of(files[name]) for name in (_HASH.sub("", library) for library in libraries) if name in files}
+    packages = {package_of(files[_MARK.sub("", name)]) for name in libraries if not _OURS.match(name)}
     texts = {"caffe/LICENSE": (built / "LICENSE").read_bytes()}
     for package in sorted(packages):
         text = Path("/usr/share/doc", package, "copyright").read_bytes()

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -111,6 +112,26 @@ def test_hdf5_comes_without_curl_and_says_that_it_cannot_reach_s3(tmp_path):
     assert not [*tmp_path.glob("*.c"), *tmp_path.glob("*.map")]
 
 
+def test_the_program_has_a_libpython_under_a_name_that_auditwheel_leaves(tmp_path):
+    """auditwheel takes away libpython3.11.so.1.0, say, wherever it is asked for. Its licence is found all the same."""
+    import caffe
+
+    built = Path(caffe.__file__).parents[2]
+    needed = wheel.linked(built / "bin/caffe")
+    library = next(name for name in needed if name.startswith("libpython"))
+    own = library.replace(".so", "-program.so")
+    for part in ("bin", "lib"):
+        shutil.copytree(built / part, tmp_path / part, symlinks=True)
+    wheel.place_python(tmp_path, needed)
+    assert own in wheel.needed_by(tmp_path / "bin/caffe")
+    assert wheel.linked(tmp_path / "bin/caffe")[own] == f"{tmp_path}/bin/../lib/{own}"
+    done = subprocess.run([tmp_path / "bin/caffe", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("caffe version 1.0.0"), done.stderr
+    (tmp_path / "METADATA").touch()
+    wheel.add_licences(tmp_path, [own], needed, built)
+    assert any(path.name.startswith("python3.") for path in (tmp_path / "licenses").iterdir())
+
+
 def test_licences_are_those_of_the_packages_and_what_they_refer_to(tmp_path):
     """auditwheel's names: libgomp-0123abcd.so.1.0.0. GCC's licence refers to the GPL, which Debian keeps elsewhere."""
     import caffe
@@ -119,7 +140,8 @@ def test_licences_are_those_of_the_packages_and_what_they_refer_to(tmp_path):
     needed = wheel.linked(next((built / "lib").glob("libcaffe.so.*")))
     (tmp_path / "METADATA").write_text("Name: x\n")
     stem, _, rest = Path(needed["libgomp.so.1"]).resolve().name.partition(".")
-    wheel.add_licences(tmp_path, [f"{stem}-0123abcd.{rest}", "libcaffe.so.1.0.0"], needed, built)
+    libraries = [f"{stem}-0123abcd.{rest}", "libcaffe.so.1.0.0", "libcurl-none.so"]
+    wheel.add_licences(tmp_path, libraries, needed, built)
     texts = tmp_path / "licenses"
     assert (texts / "caffe/LICENSE").read_bytes() == (built / "LICENSE").read_bytes()
     (gcc,) = (path for path in texts.iterdir() if path.name.startswith("gcc-"))
