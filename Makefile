@@ -8,9 +8,9 @@ TOOLS := tools
 DEMO := runs/demo
 
 # OpenBLAS chooses its kernels by the processor, and their sums differ in the last bits, which training makes visible.
-# The demo and the ablation ask for those that every processor with AVX2 can run, so that their numbers are the same on all of them.
+# The demo asks for those that every processor with AVX2 can run, so that its numbers are the same on all of them.
 ifneq ($(shell grep -m1 -wo avx2 /proc/cpuinfo),)
-demo ablation: export OPENBLAS_CORETYPE ?= Haswell
+demo: export OPENBLAS_CORETYPE ?= Haswell
 endif
 
 # CAFFE_ROOT=DIR: that Caffe is used, and none is built (docs/building.md). The tests import it by PYTHONPATH.

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """The papers' claims on data that anyone has: trains what is missing for docs/results.md, and writes that page."""
 
-import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from attscale import cli
+from attscale.errors import UserError
 
 
 def main(argv):
+    from attscale.ablation.missing import keep, sweeps
     from attscale.ablation.studies import STUDIES
 
     parser = cli.parser(__doc__, "python tools/ablation.py run docs/results --study shapes")
@@ -24,78 +25,62 @@ def main(argv):
         commands[name].add_argument("--runs", metavar="DIR", default="runs/ablation", help="(default: runs/ablation)")
     run = commands["run"]
     run.add_argument("--study", choices=STUDIES, action="append", help="only this one, or these (default: all)")
+    run.add_argument("--net", metavar="NET", action="append", default=[], help="only this net of it (default: all)")
+    only = "only this seed (default: the study's)"
+    run.add_argument("--seed", metavar="N", type=cli.seed, action="append", default=[], help=only)
     cores = len(os.sched_getaffinity(0))
     run.add_argument("--workers", metavar="N", type=cli.positive, default=cores, help=f"(default: {cores}, the cores)")
     run.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     arguments = parser.parse_args(argv)
-    keep(arguments)
+    status = 0
+    print(*keep(arguments.folder, arguments.runs), sep="\n")
     if arguments.what == "run":
-        for name in arguments.study or STUDIES:
-            train(STUDIES[name], arguments)
-            keep(arguments)
+        studies = [STUDIES[name] for name in arguments.study or STUDIES]
+        check(studies, arguments)
+        for study in studies:
+            for one in sweeps(study, arguments.folder, arguments.runs, nets=arguments.net, seeds=arguments.seed):
+                status = status or sweep(one, arguments)
+            print(*keep(arguments.folder, arguments.runs), sep="\n")
     write_page(arguments.folder)
+    sys.exit(status)  # of a sweep that has said what failed
 
 
-def keep(arguments):
-    """The JSON of every run that has finished since."""
-    from attscale.ablation import kept
-    from attscale.ablation.studies import STUDIES
-
-    for study in STUDIES.values():
-        for net, seed in itertools.product(study.nets, study.seeds):
-            folder = study.folder(arguments.runs, net, seed)
-            if not kept.path_of(arguments.folder, study, net, seed).exists() and kept.is_finished(study, net, folder):
-                print(kept.write(arguments.folder, study, kept.of_run(study, net, seed, folder)))
-
-
-def train(study, arguments):
-    """Sweeps over what a study lacks; before them over the nets that they start from, where those are gone."""
-    from attscale.ablation import kept
-    from attscale.ablation.studies import STUDIES
-    from attscale.training.runs import FINAL
-
-    missing = {
-        seed: [net for net in study.nets if not kept.path_of(arguments.folder, study, net, seed).exists()]
-        for seed in study.seeds
-    }
-    seeds = [seed for seed, nets in missing.items() if nets]
-    start = None
-    if study.start and seeds:
-        first, net = STUDIES[study.start[0]], study.start[1]
-        gone = [seed for seed in seeds if not (first.folder(arguments.runs, net, seed) / FINAL).exists()]
-        if gone:
-            sweep(first, [net], gone, arguments)
-        start = str(first.folder(arguments.runs, net, "{seed}") / FINAL)
-    for nets in dict.fromkeys(tuple(missing[seed]) for seed in seeds):
-        alike = [seed for seed in seeds if tuple(missing[seed]) == nets]
-        with_crf = [net for net in nets if net in study.crf]
-        without = [net for net in nets if net not in study.crf]
-        if without:
-            sweep(study, without, alike, arguments, start)
-        if with_crf:
-            sweep(study, with_crf, alike, arguments, start, "--crf")
+def check(studies, arguments):
+    """Raises UserError where a data set is not there, now and not after hours of other studies, or a net is in none."""
+    for dataset in {study.dataset: study.experiment(study.nets[0]).dataset for study in studies}.values():
+        path = Path(arguments.data, dataset.root, dataset.list_of(dataset.val))
+        if not path.exists():
+            raise UserError(f"{path}: no such list; python tools/prepare_data.py {dataset.name} makes it")
+    for net in arguments.net:
+        if any(net not in study.nets for study in studies):
+            raise UserError(f"--net {net}: expected one of --study's: {', '.join(studies[0].nets)}")
 
 
-def sweep(study, nets, seeds, arguments, start=None, *options):
-    """tools/sweep.py over nets of a study; every worker has one thread, which several networks at once make best of."""
-    names = [study.experiment(net).name for net in nets]
-    numbers = ",".join(map(str, seeds))
-    print(f"{study.name}: {len(names)} nets, seeds {numbers}", flush=True)
-    command = [sys.executable, Path(__file__).with_name("sweep.py"), *names, "--seeds", numbers, "--threads", 1]
-    command += ["--max-iter", study.max_iter, "--out", Path(arguments.runs, study.name), "--data", arguments.data]
-    command += ["--workers", arguments.workers, "--branches", *(["--by-size"] if study.by_size else [])]
-    command += ["--start", start] if start else []
-    status = subprocess.run([str(word) for word in (*command, *options)]).returncode
-    if status:
-        sys.exit(status)  # it has said why; what has finished stays, and the same command goes on
+def sweep(one, arguments):
+    """tools/sweep.py; a thread each worker, which does more with the cores than several threads in one. Its status."""
+    numbers = ",".join(map(str, one.seeds))
+    print(f"{one.study.name}: {len(one.nets)} nets, seeds {numbers}", flush=True)
+    names = [one.study.experiment(net).name for net in one.nets]
+    command = [sys.executable, Path(__file__).with_name("sweep.py"), *names]
+    command += ["--seeds", numbers, "--threads", 1, "--workers", arguments.workers, "--data", arguments.data]
+    command += ["--max-iter", one.study.max_iter, "--out", Path(arguments.runs, one.study.name), "--branches"]
+    command += [*(["--by-size"] if one.study.by_size else []), *(["--start", one.start] if one.start else [])]
+    command += ["--crf"] if one.crf else []
+    return subprocess.run([str(word) for word in command], env=environment()).returncode
+
+
+def environment():
+    """With OpenBLAS's kernels for Haswell, which every processor with AVX2 has: others add up in another order."""
+    with open("/proc/cpuinfo") as file:
+        kernels = {"OPENBLAS_CORETYPE": "Haswell"} if " avx2" in file.read() else {}
+    return kernels | os.environ
 
 
 def write_page(folder):
     from attscale.ablation import page, pictures
     from attscale.files import write_text
 
-    for picture in pictures.draw(folder):
-        print(picture)
+    print(*pictures.draw(folder), sep="\n")
     path = Path(f"{Path(folder)}.md")
     write_text(path, page.page(folder))
     print(path)

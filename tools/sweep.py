@@ -46,7 +46,7 @@ def main(argv):
     start = "caffemodel of nets that would start from scratch; {seed} in it is the seed (default: from scratch)"
     parser.add_argument("--start", metavar="FILE", help=start)
     several = parser.add_mutually_exclusive_group()
-    several.add_argument("--seed", metavar="N", type=cli.seed, default=0, help="of the trainings (default: 0)")
+    several.add_argument("--seed", metavar="N", type=cli.seed, help="of the trainings (default: 0)")
     seeds = "each experiment once for each, in folders seed0, seed1, ... of --out (default: --seed)"
     several.add_argument("--seeds", metavar="N,N", type=numbers, default=(), help=seeds)
     arguments = parser.parse_args(argv)
@@ -68,12 +68,14 @@ def main(argv):
     job = {name: getattr(arguments, name) for name in ("crf", "branches", "by_size")}
     job["processes"] = processes_of(arguments)
     names = [row.name for row in rows]
-    places = {seed: f"seed{seed}" for seed in arguments.seeds} or {arguments.seed: ""}
+    places = {seed: f"seed{seed}" for seed in arguments.seeds} or {arguments.seed or 0: ""}
     trainings = []
     for (seed, place), row in itertools.product(places.items(), rows):
         start = arguments.start and arguments.start.replace("{seed}", str(seed))
         where = {"start": start, "place": place, **job}
         trainings.append(plan.training_of(row, names, shared | {"seed": seed}, root, arguments.weights, **where))
+    if arguments.start and all(row.initial_weights or row.initial_row for row in rows):
+        raise UserError(f"--start {arguments.start}: none of the experiments would start from scratch")
     for training in trainings:
         step.check(training)
     is_open = [watch.status(training)[0] != "done" for training in trainings]

@@ -2,41 +2,61 @@
 
 import dataclasses
 import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from attscale.ablation import kept
+from attscale.ablation import kept, missing
 from attscale.ablation.studies import STUDIES
+from attscale.errors import UserError
 from attscale.training import runs
 from conftest import REPO, one_line_error
 from helpers.ablation_runs import evaluation_of
 
 
 @pytest.fixture
-def command(monkeypatch):
-    """The tool as a module, and the sweeps that it would have run."""
+def run(monkeypatch, tmp_path):
+    """Runs the tool on `results`, with `runs` and the list of `shapes`; returns what it would have had swept."""
     spec = importlib.util.spec_from_file_location("ablation_tool", REPO / "tools/ablation.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    make_list(tmp_path, "shapes")
     asked = []
 
-    def record(words):
+    def record(words, env):
         asked.append(words[2:])
+        assert env["OPENBLAS_CORETYPE"] == "Haswell" or "avx2" not in Path("/proc/cpuinfo").read_text()
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=record))
-    return module, asked
+    def call(what, *options):
+        monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=record))
+        options = [*options, *(["--data", tmp_path / "data"] if what == "run" else [])]
+        with pytest.raises(SystemExit) as ended:
+            module.main([what, str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), *map(str, options)])
+        assert not ended.value.code
+        return asked
+
+    return call
 
 
-def finish(root, study, net, seed):
+def make_list(folder, dataset):
+    root = folder / "data" / {"shapes": "shapes", "camvid": "CamVid"}[dataset]
+    (root / "list").mkdir(parents=True)
+    (root / "list/val.txt").touch()
+
+
+def finish(root, study, net, seed, **changes):
     """A run folder as a sweep leaves it."""
-    folder = study.folder(root, net, seed)
-    row = study.experiment(net)
+    folder, row = study.folder(root, net, seed), study.experiment(net)
     folder.mkdir(parents=True)
-    runs.create(folder, runs.RunOptions.of(row, data="/d", seed=seed, max_iter=study.max_iter), [])
+    weights = None
+    if study.start:
+        weights = str(STUDIES[study.start[0]].folder(root, study.start[1], seed) / runs.FINAL)
+    asked = {"data": "/d", "seed": seed, "max_iter": study.max_iter, "weights": weights} | changes
+    runs.create(folder, runs.RunOptions.of(row, **asked), [])
     (folder / runs.LOG).write_text('{"iteration": 20, "losses": {"loss": 1.0}, "seconds": 2.5}\n' * 2)
-    (folder / runs.FINAL).touch()
+    (folder / runs.FINAL).write_bytes(b"abc")
     evaluation = dataclasses.replace(evaluation_of(study, net, 0.5), weights="/r/w")
     evaluation.write(folder)
     if net in study.crf:
@@ -44,30 +64,35 @@ def finish(root, study, net, seed):
         evaluation.write(folder / "crf")
 
 
-def test_what_has_finished_is_kept(command, tmp_path):
-    module, asked = command
-    study = STUDIES["shapes_trunk"]
-    finish(tmp_path / "runs", study, "largefov", 1)
-    module.main(["page", str(tmp_path / "results"), "--runs", str(tmp_path / "runs")])
-    assert asked == []
-    one = kept.read(tmp_path / "results/shapes_trunk/seed1/largefov.json")
-    assert (one.study, one.net, one.seed, one.iterations, one.images, one.crop_size, one.seconds) == (
-        *("shapes_trunk", "largefov", 1, 15000, 1, 193, 5.0),
+def test_what_has_finished_is_kept(run, tmp_path):
+    trunk, study = STUDIES["shapes_trunk"], STUDIES["shapes"]
+    finish(tmp_path / "runs", trunk, "largefov", 1)
+    finish(tmp_path / "runs", study, "max3", 1)
+    assert run("page") == []
+    one = kept.read(tmp_path / "results/shapes_trunk/seed1/largefov.json", trunk, "largefov", 1)
+    assert (one.study, one.net, one.seed, one.iterations, one.images, one.seconds, one.start) == (
+        *("shapes_trunk", "largefov", 1, 15000, 1, 5.0, None),
     )
     assert one.evaluation.weights is None  # no path of whoever measured it
-    text = (tmp_path / "results.md").read_text()
-    assert "| 1 of 5 |" in text
+    started = kept.read(tmp_path / "results/shapes/seed1/max3.json", study, "max3", 1)
+    assert started.start == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2: of "abc"
+    assert "| 1 of 5 |" in (tmp_path / "results.md").read_text()
 
 
-def test_only_what_is_missing_is_run(command, tmp_path):
+def test_a_run_of_other_options_is_refused(tmp_path):
+    study = STUDIES["shapes_trunk"]
+    finish(tmp_path, study, "largefov", 0, max_iter=20)
+    with pytest.raises(UserError, match="seed0/shapes_largefov: iterations is 20, expected 15000"):
+        list(missing.keep(tmp_path / "results", tmp_path))
+
+
+def test_only_what_is_missing_is_run(run, tmp_path):
     """Seed 0 has its trunk and two of 13 nets; the trunks of the other four come first; the CRF is for one net."""
-    module, asked = command
-    root, trunk, study = tmp_path / "runs", STUDIES["shapes_trunk"], STUDIES["shapes"]
-    finish(root, trunk, "largefov", 0)
+    root, study = tmp_path / "runs", STUDIES["shapes"]
+    finish(root, STUDIES["shapes_trunk"], "largefov", 0)
     for net in ("largefov", "attention3_esupv"):
         finish(root, study, net, 0)
-    folder = str(tmp_path / "results")
-    module.main(["run", folder, "--runs", str(root), "--study", "shapes", "--workers", "2"])
+    asked = run("run", "--study", "shapes", "--workers", "2")
     names = [[word for word in words if word.startswith("shapes_")] for words in asked]
     seeds = [words[words.index("--seeds") + 1] for words in asked]
     assert (names[0], seeds[0]) == (["shapes_largefov"], "1,2,3,4")
@@ -82,7 +107,28 @@ def test_only_what_is_missing_is_run(command, tmp_path):
         assert words[words.index("--max-iter") + 1] == "1500"
 
 
-def test_a_sweep_that_fails_has_said_why(tool):
-    """CamVid is not there."""
+def test_one_cell_alone(run):
+    """With the trunk of its seed."""
+    asked = run("run", "--study", "shapes", "--net", "max3", "--seed", "2")
+    names = [[word for word in words if word.startswith("shapes_")] for words in asked]
+    assert names == [["shapes_largefov"], ["shapes_max3"]]
+    assert [words[words.index("--seeds") + 1] for words in asked] == ["2", "2"]
+
+
+def test_a_data_set_that_is_not_there_is_said_first(tool):
+    done = tool("ablation", "run", "results", "--study", "camvid_trunk")
+    one_line_error(done, "data/CamVid/list/val.txt: no such list; python tools/prepare_data.py camvid makes it")
+
+
+def test_a_net_of_another_study(tool, tmp_path):
+    make_list(tmp_path, "shapes")
+    done = tool("ablation", "run", "results", "--study", "shapes_design", "--net", "max3")
+    one_line_error(done, "--net max3: expected one of --study's: attention4_esupv, ")
+
+
+def test_a_sweep_that_fails_has_said_why(tool, tmp_path):
+    """The data set has its list, and nothing else; the page is written all the same."""
+    make_list(tmp_path, "camvid")
     done = tool("ablation", "run", "results", "--study", "camvid_trunk", "--workers", "2")
     one_line_error(done, "3 of 3 experiments failed; seed0/camvid_largefov_narrow", "CamVid")
+    assert (tmp_path / "results.md").exists()

@@ -8,18 +8,12 @@ from PIL import Image
 
 from attscale.ablation import kept, page, pictures
 from attscale.ablation.claims import CLAIMS
-from attscale.ablation.kept import Kept
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError
 from conftest import REPO
-from helpers.ablation_runs import evaluation_of
+from helpers.ablation_runs import kept_of
 
 FOLDER = REPO / "docs/results"
-
-
-def made_up(study, net, seed, score):
-    numbers = {"iterations": study.max_iter, "images": 1, "crop_size": 193, "seconds": 90.0, "commit": "0123456789"}
-    return Kept(study=study.name, net=net, seed=seed, evaluation=evaluation_of(study, net, score), **numbers)
 
 
 @pytest.fixture
@@ -30,7 +24,7 @@ def folder(tmp_path):
         "largefov": (0.50, 0.52), "attention3_esupv": (0.53, 0.555), "max3_esupv": (0.53, 0.55),
     }.items():  # fmt: skip
         for seed, score in enumerate(scores):
-            one = made_up(study, net, seed, score)
+            one = kept_of(study, net, seed, score)
             if net in study.crf:
                 one = dataclasses.replace(one, crf=dataclasses.replace(one.evaluation, crf=True, mean_iou=score + 0.1))
             kept.write(tmp_path, study, one)
@@ -61,7 +55,7 @@ def test_scores_and_differences(folder):
     assert line(text, "`attention3_esupv`", "54.25 ± 1.77", "2")[0] == "+3.25 (+0.07 to +6.43)"
     assert line(text, "`attention3_esupv`", "54.25 ± 1.77", "2")[2:] == ["+4.48", "+6.80"]  # tables 1 and 3
     assert line(text, "`average2`") == ["not run", "0", "", "", "", ""]
-    assert "The dense CRF on `attention3_esupv`: 54.25 ± 1.77 before, 64.25 ± 1.77 after, +10.00" in text
+    assert "on `attention3_esupv`, with VOC's parameters: 54.25 ± 1.77 before, 64.25 ± 1.77 after, +10.00" in text
 
 
 def test_claims(folder):
@@ -95,7 +89,7 @@ def test_sizes(folder):
 def test_no_run_at_all(tmp_path):
     text = page.page(tmp_path)
     assert text.count("Not run yet.") == len(STUDIES)
-    assert text.count("not run") == len(CLAIMS)
+    assert text.count("| not run | 0 |") == len(CLAIMS)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +123,96 @@ def test_the_pictures_that_the_page_shows_are_drawn(folder):
 def test_nothing_is_drawn_without_runs(tmp_path):
     assert list(pictures.draw(tmp_path)) == []
     assert "![" not in page.page(tmp_path)
+
+
+def test_a_study_beside_another_and_one_of_streets(tmp_path):
+    """Fourth scales at 52 beside 54; streets: a trunk of 30, 90 seconds each, then 31 and 33 from it."""
+    table, design = STUDIES["shapes"], STUDIES["shapes_design"]
+    kept.write(tmp_path, table, kept_of(table, "attention3_esupv", 0, 0.54))
+    kept.write(tmp_path, table, kept_of(table, "max2", 0, 0.4))
+    kept.write(tmp_path, design, kept_of(design, "attention4_esupv", 0, 0.52))
+    for name, net, score in (
+        ("camvid_trunk", "largefov_narrow", 0.30),
+        ("camvid", "largefov_narrow", 0.31),
+        ("camvid", "attention3_esupv_narrow", 0.33),
+    ):
+        kept.write(tmp_path, STUDIES[name], kept_of(STUDIES[name], net, 0, score))
+    (tmp_path / page.OTHERS).write_text('[[net]]\nname = "A"\nmean_iou = 60.5\non = "val"\nsource = "B"\n')
+    text = page.page(tmp_path)
+    sections = {part.splitlines()[0]: part for part in text.split("\n## ")}
+    about = sections[design.title]
+    assert line(about, "`attention3_esupv`", "54.00", "1")[0] == ""
+    assert line(about, "`attention4_esupv`", "52.00", "1")[0] == "-2.00"
+    assert "`max2`" not in about  # is of the other study, and not its base
+    assert "+2.00" in next(one for one in text.splitlines() if one.startswith("| A fourth scale, 0.25"))
+    streets = sections[STUDIES["camvid"].title]
+    assert line(streets, "`attention3_esupv_narrow`", "33.00", "1")[:2] == ["+2.00", "90.00"]
+    assert line(streets, "`attention3_esupv_narrow`", "16.50") == ["16.50", "16.50", "33.00"]  # branches, merged
+    assert line(streets, "`largefov_narrow`", "31.0") == ["31.0"] * 10  # by class
+    assert line(streets, "`attention3_esupv_narrow`", "1", "0.20") == ["0.60"] * 10  # weights by class
+    assert line(streets, "`attention3_esupv_narrow`", "1", "0.50")[2] == "0.90"  # by height
+    assert "`camvid_attention3_esupv_narrow` of camvid, seed 0: the best of 3" in text
+    assert line(text, "here", "33.00", "val, 480x360") == ["3 minutes, training of one core's, its trunk's included"]
+    assert line(text, "A", "60.50") == ["val", "B"]
+    assert "0123456+ |" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "study", "value"),
+    [
+        ("Scale 1 has more weight on the smallest objects than on the largest", "shapes", 0.5),
+        ("Scale 0.75 has more weight on objects of middle sizes than on both ends'", "shapes", 0.25),
+        ("Scale 0.5 has more weight on the largest objects than on the smallest", "shapes", 0.4),
+        ("Scale 0.5 has more weight on the background than on objects", "shapes", 0.5),
+        ("Scale 1 has more weight where the street vanishes than right before the camera", "camvid", 0.5),
+        ("Scale 0.5 has more weight right before the camera than where the street vanishes", "camvid", 0.3),
+    ],
+)
+def test_weights(text, study, value):
+    """By hand from BY_SIZE and BY_HEIGHT: 0.75 has 0.5 in the middle and 0.25 on average at the ends."""
+    study = STUDIES[study]
+    net = "attention3_esupv" + ("_narrow" if study.dataset == "camvid" else "")
+    (claim,) = (one for one in CLAIMS if one.text == text)
+    assert claim.values({net: {0: kept_of(study, net, 0, 0.5)}}).by_seed == (pytest.approx(value),)
+
+
+@pytest.mark.parametrize(
+    ("begin", "better", "worse"),
+    [
+        ("Three scales merged by max", "max3_esupv", "largefov"),
+        ("Attention is better than average: three scales, extra", "attention3_esupv", "average3_esupv"),
+        ("Attention is better than max: two scales, no extra", "attention2", "max2"),
+        ("Two scales merged by average are better than one", "average2", "largefov"),
+        ("Two scales merged by attention are better than three", "attention2", "attention3"),
+        ("Extra supervision helps max over three", "max3_esupv", "max3"),
+        ("Three scales are better than two", "attention3_esupv", "attention2_esupv"),
+        ("A fourth scale", "attention3_esupv", "attention4_esupv"),
+        ("Attention on fc8 is worse", "attention3_esupv", "attention3_esupv_fc8"),
+        ("One attention layer is worse", "attention3_esupv", "attention3_esupv_onelayer"),
+        ("Attention on fc7 beside fc6", "attention3_esupv", "attention3_esupv_fc6"),
+        ("0.75 supervised at the finest beside its own", "attention3_esupv", "attention3_esupv_own"),
+        ("Features of several stages", "attention2_esupv_stages", "attention2_esupv"),
+        ("Diverse dilations", "attention2_esupv_stages_dilated", "attention2_esupv_stages"),
+        ("Recalibration", "refine2_esupv", "attention2_esupv_stages_dilated"),
+        ("The whole model", "refine2_esupv", "attention2_esupv"),
+    ],
+)
+def test_which_net_a_claim_has_ahead(begin, better, worse):
+    claim = next(one for one in CLAIMS if one.text.startswith(begin) and one.study.startswith("shapes"))
+    known = STUDIES["shapes"], STUDIES["shapes_design"], STUDIES["shapes_refine"]
+    study = {net: one for one in reversed(known) for net in one.nets}
+    nets = {better: {0: kept_of(study[better], better, 0, 0.6)}, worse: {0: kept_of(study[worse], worse, 0, 0.5)}}
+    assert claim.values(nets).by_seed == (pytest.approx(10),)
+
+
+def test_runs_of_two_trunks(folder):
+    study = STUDIES["shapes_refine"]
+    kept.write(folder, study, kept_of(study, "refine2_esupv", 1, 0.5, start="another"))
+    with pytest.raises(UserError, match=r"started from other weights than .*, whose trunk it shares"):
+        page.page(folder)
+
+
+def test_a_file_at_another_place(folder):
+    (folder / "shapes/seed1/largefov.json").rename(folder / "shapes/seed1/max2.json")
+    with pytest.raises(UserError, match="net is largefov, expected max2"):
+        page.page(folder)

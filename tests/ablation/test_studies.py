@@ -4,11 +4,11 @@ from attscale.ablation.claims import CLAIMS
 from attscale.ablation.studies import STUDIES
 
 
-def test_nets_of_a_study_see_as_many_images():
+def test_nets_of_a_study_are_trained_alike():
     for study in STUDIES.values():
-        solvers = [study.experiment(net).solver for net in study.nets]
-        assert len({solver.batch_size * solver.iter_size for solver in solvers}) == 1, study.name
-        assert len({study.experiment(net).crop_size for net in study.nets}) == 1, study.name
+        rows = [study.experiment(net) for net in study.nets]
+        assert len({row.solver for row in rows}) == 1, study.name
+        assert len({(row.crop_size, row.trunk) for row in rows}) == 1, study.name
 
 
 def test_the_13_cells_of_table_1():
@@ -31,7 +31,9 @@ def test_what_is_compared_has_the_same_start_and_iterations():
     for study in STUDIES.values():
         if study.beside:
             other = STUDIES[study.beside]
-            assert (study.start, study.max_iter, study.seeds) == (other.start, other.max_iter, other.seeds)
+            assert (study.start, study.max_iter, study.dataset) == (other.start, other.max_iter, other.dataset)
+            assert set(study.seeds) <= set(other.seeds)
+        assert study.base in (STUDIES[study.beside] if study.beside else study).nets
 
 
 def test_claims_without_any_run():

@@ -108,6 +108,10 @@ def test_seeds_in_folders_of_their_own(home):
     found = evaluations.read(home / "seeds/seed0" / ROWS[1] / "evaluation.json")
     assert set(found.mean_iou_of_branches) == {"1", "0.5"}
     assert found.iou_by_size
+    with_less = run(home, ROWS[1], *LENGTH, "--out", "single", "--branches")  # scored before, without them
+    assert with_less.returncode == 0, with_less.stderr
+    again = evaluations.read(home / "single" / ROWS[1] / "evaluation.json")
+    assert again.mean_iou_of_branches == found.mean_iou_of_branches
 
 
 def test_a_start_for_each_seed(home):
@@ -120,8 +124,10 @@ def test_a_start_for_each_seed(home):
         assert asked.weights == str(home / f"seeds/seed{seed}" / ROWS[1] / "final.caffemodel")
     one_line_error(
         run(home, ROWS[1], "--max-iter", 1, "--out", "lost", "--start", "nowhere.caffemodel"),
-        "nowhere.caffemodel: no such file, from which shapes_max2_esupv starts",
+        "nowhere.caffemodel: no such file, from which shapes_max2_esupv starts (--start)",
     )
+    words = "--start w: none of the experiments would start from scratch"
+    one_line_error(run(home, "voc12_largefov", "--start", "w"), words)
 
 
 def test_finished_rows_are_not_run_again(home):
@@ -165,7 +171,7 @@ def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
     step.check(begun)
     for change, words in [
         ({"max_iter": 8}, "--max-iter 9, not 8"),
-        ({"weights": "/w"}, r"weights none, not /w \(with or without --coco-stage, say\)"),
+        ({"weights": "/w"}, r"weights none, not /w \(with or without --coco-stage or --start, say\)"),
         ({"gpus": (0,)}, "gpus none, not 0"),
         ({"threads": 2}, "--threads none, not 2"),
         ({"snapshot_interval": 7}, "--snapshot-interval 500, not 7"),

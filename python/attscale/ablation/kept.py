@@ -1,6 +1,7 @@
 """What came of one run of a study: a file of JSON, docs/results/<study>/seed<N>/<net>.json."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -22,9 +23,9 @@ class Kept:
     seed: int
     iterations: int
     images: int  # an iteration
-    crop_size: int
-    seconds: float  # of training, beside other runs on the same cores
-    commit: str | None  # of the code that trained it
+    seconds: float  # of training, beside other runs on the same machine
+    commit: str | None  # of the code that trained it; a + behind it where files differed
+    start: str | None = None  # sha256 of the weights that it started from; None: from scratch
     evaluation: Evaluation
     crf: Evaluation | None = None  # after the CRF
 
@@ -41,22 +42,28 @@ def is_finished(study, net, run):
 
 
 def of_run(study, net, seed, run):
-    """The Kept of a finished run folder. Raises UserError for a broken one."""
+    """The Kept of a finished run folder. Raises UserError for a broken one, and for one of other options."""
     asked = runs.load(run)
     with reading(run / runs.RECORD):
         record = json.loads((run / runs.RECORD).read_text())
-    return Kept(
+    start = None
+    if asked.weights:
+        with reading(asked.weights):
+            start = hashlib.sha256(Path(asked.weights).read_bytes()).hexdigest()
+    one = Kept(
         study=study.name,
         net=net,
-        seed=seed,
+        seed=asked.seed,
         iterations=asked.max_iter,
         images=asked.batch_size * asked.iter_size,
-        crop_size=study.experiment(net).crop_size,
         seconds=round(sum(line.get("seconds", 0) for line in journal.read(run)), 1),
         commit=record["versions"]["attscale"],
+        start=start,
         evaluation=_without_paths(run),
         crf=_without_paths(run / "crf") if net in study.crf else None,
     )
+    _check(one, study, net, seed, run)
+    return one
 
 
 def _without_paths(folder):
@@ -71,14 +78,28 @@ def write(folder, study, kept):
     return path
 
 
-def read(path):
-    """The Kept in a file. Raises UserError that names it."""
+def read(path, study, net, seed):
+    """The Kept in a file. Raises UserError that names it, also where it is of another run than these say."""
     with reading(path):
         text = Path(path).read_text(encoding="utf-8")
     try:
-        return options.decode(Kept, text)
+        one = options.decode(Kept, text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    _check(one, study, net, seed, path)
+    return one
+
+
+def _check(one, study, net, seed, place):
+    found = {"study": one.study, "net": one.net, "seed": one.seed, "iterations": one.iterations}
+    found |= {"experiment": one.evaluation.experiment, "start": "weights" if one.start else "scratch"}
+    wanted = {"study": study.name, "net": net, "seed": seed, "iterations": study.max_iter}
+    wanted |= {"experiment": study.experiment(net).name, "start": "weights" if study.start else "scratch"}
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise UserError(f"{place}: {key} is {found[key]}, expected {value}")
+    if study.by_size and not one.evaluation.iou_by_size:
+        raise UserError(f"{place}: has no iou_by_size, which the study {study.name} is to have")
 
 
 def find(folder, study):
@@ -87,10 +108,22 @@ def find(folder, study):
     found = {net: {} for net in study.nets}
     for (net, seed), path in paths.items():
         if path.exists():
-            found[net][seed] = read(path)
+            found[net][seed] = read(path, study, net, seed)
     return found
 
 
 def find_all(folder):
-    """{study's name: as `find`} of all studies."""
-    return {name: find(folder, study) for name, study in STUDIES.items()}
+    """{study's name: as `find`} of all studies.
+
+    Raises UserError where runs of one seed started from different trunks, one of which has been trained anew.
+    """
+    found = {name: find(folder, study) for name, study in STUDIES.items()}
+    first = {}
+    for name, study in STUDIES.items():
+        for net, by_seed in found[name].items():
+            for seed, one in by_seed.items():
+                path = path_of(folder, study, net, seed)
+                trunk, other = first.setdefault((study.start, seed), (one.start, path))
+                if one.start != trunk:
+                    raise UserError(f"{path}: started from other weights than {other}, whose trunk it shares")
+    return found

@@ -1,28 +1,31 @@
 """docs/results.md: what the kept runs say, by study, and of each of the papers' claims whether it holds."""
 
+import tomllib
 from pathlib import Path
 from statistics import fmean
 
 from attscale.ablation import kept, pictures
-from attscale.ablation.claims import CLAIMS, differences, known, scores
+from attscale.ablation.claims import differences, known, scores
 from attscale.ablation.statistics import CONFIDENCE, HOLDS, mean_and_spread, paired
 from attscale.ablation.studies import STUDIES, TABLE_1
+from attscale.errors import reading
 from attscale.paper import PERSON_PART, VOC
 
+OTHERS = "others.toml"  # what nets of other people reach on CamVid, with their sources
 _HEAD = f"""\
 # Results
 
-Written by `python tools/ablation.py page docs/results`: every number is out of the files in [results](results), none
-is typed. `make ablation` trains what is missing there, and goes on where it was stopped.
+Written by `python tools/ablation.py page docs/results`: every number of ours is out of the files in [results](results),
+none is typed. `make ablation` trains what is missing there, and goes on where it was stopped.
 
 VOC, COCO and the ImageNet weights cannot be had by everybody, but the papers' claims are about scales, merging and
 supervision, which can be tried on anything that has objects of different sizes: on `shapes`, which is generated, and on
 CamVid's photographs of streets. The nets have an eighth of the paper's width; all of a study train equally long.
 
-Scores are mean IOU on val, per cent, each run scored once: mean and standard deviation over seeds. Differences are
-between runs of the same seed; in brackets the interval that holds their mean with {100 * CONFIDENCE:.0f} % confidence
-(Student's t). A claim holds where all of that is on its side of zero, it does not where all is on the other side, and
-is undecided in between. {len(CLAIMS)} intervals are looked at, so one or two may miss by chance alone.
+Scores are mean IOU on val, per cent: mean and standard deviation over seeds. Differences are between runs of the same
+seed; in brackets the interval that holds their mean with {100 * CONFIDENCE:.0f} % confidence (Student's t). A claim
+holds where all of that is above zero, does not where all is below, and is undecided in between; of many intervals,
+one in {1 / (1 - CONFIDENCE):.0f} misses by chance alone.
 """
 
 
@@ -30,98 +33,102 @@ def page(folder):
     """The page, Markdown, of the kept runs below `folder`. Raises UserError that names a broken file."""
     found = kept.find_all(folder)
     place = Path(folder).name
-    sections = [_HEAD, "\n".join(_claims(found, place)), "\n".join(_runs(found))]
-    sections += ["\n".join(_study(study, known(found, study), place)) for study in STUDIES.values()]
-    sections.append("\n".join(_best(found)))
-    return "\n".join(section + "\n" for section in sections).replace("\n\n\n", "\n\n")
-
-
-#: Nets without pretraining on CamVid, by others: net, mean IOU, split and size of the images, source.
-_OTHERS = (
-    ("ENet, of davidtvs/PyTorch-ENet", 42.48, "test, 480x360", "https://github.com/davidtvs/PyTorch-ENet"),
-    (
-        "ICNet, of Open Model Zoo (icnet-camvid-ava-0001)",
-        69.54,
-        "val, 960x720",
-        "https://docs.openvino.ai/2021.4/omz_models_model_icnet_camvid_ava_0001.html",
-    ),
-)
+    sections = [[_HEAD], _claims(found, place), _beside_the_claims(found), _runs(found)]
+    sections += [_study(study, found, place) for study in STUDIES.values()]
+    sections.append(_best(found, Path(folder, OTHERS)))
+    return "\n".join("\n".join(section).rstrip("\n") + "\n" for section in sections)
 
 
 def _claims(found, place):
     yield from ("## The papers' claims", "")
-    yield from _head("claim", "source", "paper", "on", "here", "seeds", "")
+    yield from _head("claim", "source", "paper", "study", "here", "seeds", "")
     for claim, difference in differences(found):
-        study = STUDIES[claim.study]
-        if difference is None:
-            yield _row(claim.text, claim.source, claim.paper, study.dataset, "not run", 0, "")
+        if not claim.claimed:
             continue
-        verdict = difference.verdict if difference.verdict == HOLDS else f"**{difference.verdict}**"
-        shown = _difference(difference, 2 if claim.unit == "points" else 3)
-        unit = "" if claim.unit == "points" else f" {claim.unit}"
-        seeds = len(difference.by_seed)
-        yield _row(claim.text, claim.source, claim.paper, study.dataset, shown + unit, seeds, verdict)
+        here = ("not run", 0, "")
+        if difference:
+            verdict = difference.verdict if difference.verdict == HOLDS else f"**{difference.verdict}**"
+            here = (_with_unit(claim, difference), len(difference.by_seed), verdict)
+        yield _row(claim.text, claim.source, claim.paper, claim.study, *here)
     if any(difference for _, difference in differences(found)):
         yield from ("", f"![differences with their intervals]({place}/{pictures.CLAIMS})")
+
+
+def _beside_the_claims(found):
+    yield from ("What the paper finds alike, or does not compare:", "")
+    yield from _head("difference", "source", "paper", "study", "here", "seeds")
+    for claim, difference in differences(found):
+        if not claim.claimed:
+            here = (_with_unit(claim, difference), len(difference.by_seed)) if difference else ("not run", 0)
+            yield _row(claim.text, claim.source, claim.paper, claim.study, *here)
+
+
+def _with_unit(claim, difference):
+    return _difference(difference, 2) if claim.unit == "points" else f"{_difference(difference, 3)} {claim.unit}"
 
 
 def _runs(found):
     yield from ("## What was run", "")
     yield from _head(
-        "study", "nets", "seeds", "iterations", "images each", "crop", "start", "minutes a run", "runs", "commit"
+        *("study", "nets", "seeds", "runs", "iterations", "images each", "crop", "start", "minutes a run"),
+        *("hours in all", "commits"),
     )
     for study in STUDIES.values():
         runs = [one for by_seed in found[study.name].values() for one in by_seed.values()]
         start = "trunk of the seed" if study.start else "scratch"
-        of_runs = ("-", "-", "-")
-        if runs:
-            minutes = fmean(one.seconds for one in runs) / 60
-            commits = ", ".join(sorted({(one.commit or "not known")[:7] for one in runs}))
-            of_runs = (runs[0].images, runs[0].crop_size, f"{minutes:.1f}")
-        number = f"{len(runs)} of {len(study.nets) * len(study.seeds)}"
-        link = f"[{study.name}](#{_anchor(study.title)})"
-        cells = (link, len(study.nets), len(study.seeds), study.max_iter, *of_runs[:2], start, of_runs[2], number)
-        yield _row(*cells, commits if runs else "-")
-    yield from ("", "Minutes are of training, on one of two cores while the other trained another run.")
+        crop = study.experiment(study.nets[0]).crop_size
+        cells = [f"[{study.name}](#{_anchor(study.title)})", len(study.nets), len(study.seeds)]
+        cells.append(f"{len(runs)} of {len(study.nets) * len(study.seeds)}")
+        if not runs:
+            yield _row(*cells, study.max_iter, "-", crop, start, "-", "-", "-")
+            continue
+        (images,) = {one.images for one in runs}
+        seconds = [one.seconds for one in runs]
+        commits = ", ".join(sorted({_short(one.commit) for one in runs}))
+        times = (f"{fmean(seconds) / 60:.1f}", f"{sum(seconds) / 3600:.1f}")
+        yield _row(*cells, study.max_iter, images, crop, start, *times, commits)
+    yield from ("", "Times are of training alone, of each run by itself, while another ran beside it.")
+
+
+def _short(commit):
+    return "not known" if commit is None else commit[:7] + ("+" if commit.endswith("+") else "")
 
 
 def _anchor(title):
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _study(study, nets, place):
+def _study(study, found, place):
     yield from (f"## {study.title}", "", study.about, "")
-    own = {net: runs for net, runs in nets.items() if runs}
-    if not any(net in own for net in study.nets):
+    nets = {net: runs for net, runs in known(found, study).items() if runs and net in (study.base, *study.nets)}
+    if not any(net in study.nets for net in nets):
         yield from ("Not run yet.", f"`python tools/ablation.py run docs/results --study {study.name}` does.")
         return
-    yield from _scores(study, own)
-    yield from _branches(own)
+    yield from _scores(study, nets)
+    yield from _branches(nets)
     if study.by_size:
-        yield from _by_size(own)
-        if picture := pictures.of_sizes(study, own):
+        yield from _by_size(nets)
+        if picture := pictures.of_sizes(study, nets):
             yield from ("", f"![scores and weights by size]({place}/{picture})")
-    yield from _by_class(study, own)
-    yield from _by_height(own)
-    yield from _crf(study, own)
+    else:
+        yield from _by_class(study, nets)
+        yield from _by_height(nets)
+    yield from _recalibration(nets)
+    yield from _crf(study, nets)
 
 
 def _scores(study, nets):
-    base = next((net for net in (study.nets[0], "largefov", "attention3_esupv", "attention2_esupv") if net in nets), "")
-    if study.beside:
-        base = "attention3_esupv" if study.name == "shapes_design" else "attention2_esupv"
-    in_paper = study.nets == TABLE_1
-    papers = ("Person-Part: gain", "VOC: gain") if in_paper else ()
-    yield from _head("net", "mean IOU", "seeds", f"beside `{base}`", "pixel accuracy", *papers)
-    for net in [base, *(net for net in study.nets if net != base)]:
+    papers = {"Person-Part: gain": PERSON_PART, "VOC: gain": VOC} if study.nets == TABLE_1 else {}
+    yield from _head("net", "mean IOU", "seeds", f"beside `{study.base}`", "pixel accuracy", *papers)
+    for net in dict.fromkeys((study.base, *study.nets)):
         runs = nets.get(net)
         if not runs:
-            yield _row(f"`{net}`", "not run", 0, "", "", *([""] * len(papers)))
+            yield _row(f"`{net}`", "not run", 0, "", "", *("" for _ in papers))
             continue
         accuracy = {seed: 100 * one.evaluation.pixel_accuracy for seed, one in runs.items()}
-        beside = paired(scores(runs), scores(nets[base])) if net != base and base in nets else None
-        shown = "" if beside is None else _difference(beside, 2)
-        printed = [_gain(grid, net) for grid in (PERSON_PART, VOC)] if in_paper else []
+        beside = paired(scores(runs), scores(nets[study.base])) if net != study.base and study.base in nets else None
+        shown = _difference(beside, 2) if beside else ""
+        printed = [_gain(grid, net) for grid in papers.values()]
         yield _row(f"`{net}`", _mean(scores(runs)), len(runs), shown, _mean(accuracy), *printed)
 
 
@@ -142,80 +149,61 @@ def _branches(nets):
     yield from ("", "Each scale's own score map, and all merged:", "")
     yield from _head("net", *(f"scale {scale}" for scale in scales), "merged")
     for net, runs in shown.items():
-        branches = [
-            {
-                seed: 100 * one.evaluation.mean_iou_of_branches[scale]
-                for seed, one in runs.items()
-                if scale in one.evaluation.mean_iou_of_branches
-            }
-            for scale in scales
-        ]
-        yield _row(f"`{net}`", *(_mean(values) if values else "-" for values in branches), _mean(scores(runs)))
+        branches = [[one.evaluation.mean_iou_of_branches.get(scale) for one in runs.values()] for scale in scales]
+        cells = ["-" if None in values else _mean(dict(enumerate(100 * v for v in values))) for values in branches]
+        yield _row(f"`{net}`", *cells, _mean(scores(runs)))
 
 
 def _by_size(nets):
-    sizes = [line[:2] for line in _first(next(iter(nets.values()))).iou_by_size]
-    titles = [f"{low} to {high}" for low, high in sizes]
-    yield from (
-        "",
-        "IOU of the shapes by object size, pixels (the square root of an object's area; each pixel counts",
-        "",
-    )
-    yield from ("with the object next to it):", "")
+    titles = [f"{low} to {high}" for low, high, *_ in _first(next(iter(nets.values()))).iou_by_size]
+    counts = [count for _, _, count, _ in _first(next(iter(nets.values()))).iou_by_size]
+    yield from ("", "IOU of the shapes by object size, the square root of an object's area in pixels; each pixel")
+    yield from ("counts with the object next to it:", "")
     yield from _head("net", *titles)
+    yield _row("objects", *counts)
     for net, runs in nets.items():
-        columns = zip(*(one.evaluation.iou_by_size for one in runs.values()), strict=True)
-        yield _row(f"`{net}`", *(f"{100 * fmean(line[3] for line in column):.1f}" for column in columns))
+        yield _row(f"`{net}`", *_columns(runs, lambda one: [line[3] for line in one.iou_by_size], 100, 1))
     weighed = {net: runs for net, runs in nets.items() if _first(runs).attention_by_size}
-    if not weighed:
-        return
-    yield from ("", "Mean weight of each scale by object size:", "")
-    yield from _head("net", "scale", *titles)
-    for net, runs in weighed.items():
-        columns = [*zip(*(one.evaluation.attention_by_size for one in runs.values()), strict=True)]
-        for at, scale in enumerate(_first(runs).scales):
-            weights = (f"{fmean(line[3][at] for line in column):.2f}" for column in columns)
-            yield _row(f"`{net}`" if at == 0 else "", f"{scale:g}", *weights)
+    if weighed:
+        yield from ("", "Mean weight of each scale by object size:", "")
+        yield from _head("net", "scale", *titles)
+        yield from _by_scale(weighed, lambda one: [line[3] for line in one.attention_by_size])
 
 
 def _by_class(study, nets):
-    """IOU of each class, of data sets that have more than shapes; and the weights there."""
-    if study.by_size:
-        return
+    """IOU of each class, and the weights there."""
     classes = study.experiment(study.nets[0]).dataset.classes
     yield from ("", "IOU of each class, mean over seeds:", "")
-    yield from _head("class", *(f"`{net}`" for net in nets))
-    for name in classes:
-        yield _row(name, *(_of_class(runs, name) for runs in nets.values()))
+    yield from _head("net", *classes)
     for net, runs in nets.items():
-        if not _first(runs).attention_by_class:
-            continue
-        scales = _first(runs).scales
-        yield from ("", f"Mean weight of each scale by class, `{net}`:", "")
-        yield from _head("class", *(f"scale {scale:g}" for scale in scales))
-        for name in classes:
-            lines = [weights for one in runs.values() if (weights := one.evaluation.attention_by_class[name])]
-            yield _row(name, *(f"{fmean(values):.2f}" for values in zip(*lines, strict=True)))
-
-
-def _of_class(runs, name):
-    values = [one.evaluation.iou[name] for one in runs.values()]
-    return "-" if None in values else f"{100 * fmean(values):.1f}"
+        yield _row(f"`{net}`", *_columns(runs, lambda one: list(one.iou.values()), 100, 1))
+    weighed = {net: runs for net, runs in nets.items() if _first(runs).attention_by_class}
+    if weighed:
+        yield from ("", "Mean weight of each scale by class:", "")
+        yield from _head("net", "scale", *classes)
+        yield from _by_scale(weighed, lambda one: list(one.attention_by_class.values()))
 
 
 def _by_height(nets):
-    weighed = {net: runs for net, runs in nets.items() if _first(runs).attention_by_height and "largefov" not in net}
-    weighed = {net: runs for net, runs in weighed.items() if not _first(runs).iou_by_size}
-    if not weighed:
-        return
-    yield from ("", "Mean weight of each scale by height in the image, which stands for distance; eight bands, the")
-    yield from ("topmost first:", "")
-    yield from _head("net", "scale", *map(str, range(1, 9)))
-    for net, runs in weighed.items():
-        columns = [*zip(*(one.evaluation.attention_by_height for one in runs.values()), strict=True)]
-        for at, scale in enumerate(_first(runs).scales):
-            weights = (f"{fmean(weights[at] for weights in column):.2f}" for column in columns)
-            yield _row(f"`{net}`" if at == 0 else "", f"{scale:g}", *weights)
+    weighed = {net: runs for net, runs in nets.items() if _first(runs).attention_by_height}
+    if weighed:
+        yield from ("", "Mean weight of each scale by height in the image, which stands for distance: eight bands,")
+        yield from ("the topmost first:", "")
+        yield from _head("net", "scale", *map(str, range(1, 9)))
+        yield from _by_scale(weighed, lambda one: one.attention_by_height)
+
+
+def _recalibration(nets):
+    """What Attention to Refine's extra branch does to each class's scores; 1 is nothing."""
+    shown = {net: runs for net, runs in nets.items() if _first(runs).recalibration}
+    if shown:
+        classes = list(_first(next(iter(shown.values()))).recalibration)
+        yield from ("", "Mean factor on each class's scores, on its own pixels and elsewhere:", "")
+        yield from _head("net", "pixels", *classes)
+    for net, runs in shown.items():
+        for at, where in enumerate(("its own", "elsewhere")):
+            columns = _columns(runs, lambda one, at=at: [means[at] for means in one.recalibration.values()], 1, 3)
+            yield _row(f"`{net}`" if at == 0 else "", where, *columns)
 
 
 def _crf(study, nets):
@@ -224,38 +212,47 @@ def _crf(study, nets):
         if refined:
             gain = _difference(paired(refined, scores(nets[net])), 2)
             before, after = _mean(scores(nets[net])), _mean(refined)
-            yield from ("", f"The dense CRF on `{net}`: {before} before, {after} after, {gain}.")
+            yield from ("", f"The dense CRF on `{net}`, with VOC's parameters: {before} before, {after} after, {gain}.")
 
 
-def _best(found):
+def _best(found, others):
     """The best net on CamVid, beside those of others."""
-    runs = [
-        one
-        for name, study in STUDIES.items()
-        if study.dataset == "camvid"
-        for by_seed in found[name].values()
-        for one in by_seed.values()
-    ]
+    streets = [name for name, study in STUDIES.items() if study.dataset == "camvid"]
+    runs = [one for name in streets for by_seed in found[name].values() for one in by_seed.values()]
     yield from ("## The best net on CamVid", "")
     if not runs:
         yield "There is none yet."
         return
     best = max(runs, key=lambda one: one.evaluation.mean_iou)
-    yield from (
-        f"`camvid_{best.net}`, seed {best.seed}: the best of {len(runs)} runs on the images that it is chosen by, and",
-        "so a little too good. Others without pretraining, none of them on just these images at this size:",
-        "",
-    )
-    yield from _head("net", "mean IOU", "on", "time, source")
-    study = STUDIES[best.study]
-    minutes = best.seconds / 60
-    if study.start:
-        trunk = found[study.start[0]][study.start[1]].get(best.seed)
-        minutes += trunk.seconds / 60 if trunk else 0
-    cores = f"{minutes:.0f} minutes of one core, its trunk's included"
-    yield _row("here", f"{100 * best.evaluation.mean_iou:.2f}", "val, 480x360", cores)
-    for net, score, on, source in _OTHERS:
-        yield _row(net, f"{score:.2f}", on, source)
+    start = STUDIES[best.study].start
+    trunk = found[start[0]][start[1]].get(best.seed) if start else None
+    minutes, words = best.seconds / 60, "training of one core's"
+    if trunk:
+        minutes, words = minutes + trunk.seconds / 60, f"{words}, its trunk's included"
+    yield f"`camvid_{best.net}` of {best.study}, seed {best.seed}: the best of {len(runs)} runs on the images that it"
+    yield "is chosen by, and so a little too good. Others without pretraining, mostly on other images or sizes:"
+    yield ""
+    yield from _head("net", "mean IOU", "on", "time, or source")
+    yield _row("here", f"{100 * best.evaluation.mean_iou:.2f}", "val, 480x360", f"{minutes:.0f} minutes, {words}")
+    if others.exists():
+        with reading(others):
+            known_ones = tomllib.loads(others.read_text(encoding="utf-8"))["net"]
+        for one in known_ones:
+            yield _row(one["name"], f"{one['mean_iou']:.2f}", one["on"], one["source"])
+
+
+def _by_scale(nets, lines):
+    """Rows of each scale's mean weight; lines: what gives an Evaluation's lines of weights, one a column."""
+    for net, runs in nets.items():
+        for at, scale in enumerate(_first(runs).scales):
+            columns = _columns(runs, lambda one, at=at: [line and line[at] for line in lines(one)], 1, 2)
+            yield _row(f"`{net}`" if at == 0 else "", f"{scale:g}", *columns)
+
+
+def _columns(runs, values, factor, digits):
+    """The means over seeds of what `values` gives of an Evaluation, column by column; `-` where one has none."""
+    for column in zip(*(values(one.evaluation) for one in runs.values()), strict=True):
+        yield "-" if None in column else f"{factor * fmean(column):.{digits}f}"
 
 
 def _first(runs):

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from attscale.ablation import kept
 from attscale.ablation.claims import differences, known
+from attscale.ablation.statistics import CONFIDENCE
 from attscale.ablation.studies import STUDIES
 
 CLAIMS = "claims.png"
@@ -18,28 +19,28 @@ def draw(folder):
     found = kept.find_all(folder)
     points = [(claim, one) for claim, one in differences(found) if one and claim.unit == "points"]
     if points:
-        path = Path(folder, CLAIMS)
-        rows = [(f"{claim.text} ({STUDIES[claim.study].dataset})", one.mean, one.interval) for claim, one in points]
-        plots.intervals(path, rows, "points of mean IOU, with 95 % intervals over seeds")
-        yield path
+        rows = [(f"{claim.text} ({claim.study})", one.mean, one.interval) for claim, one in points]
+        label = f"points of mean IOU, with {100 * CONFIDENCE:.0f} % intervals over seeds"
+        plots.intervals(Path(folder, CLAIMS), rows, label)
+        yield Path(folder, CLAIMS)
     for study in STUDIES.values():
         nets = {net: runs for net, runs in known(found, study).items() if runs}
         if picture := of_sizes(study, nets):
-            path = Path(folder, picture)
-            plots.by_size(path, *_sizes(nets))
-            yield path
+            plots.by_size(Path(folder, picture), *_sizes(nets))
+            yield Path(folder, picture)
 
 
 def of_sizes(study, nets):
-    """The name of the picture of a study that measures by size and has the net with attention; else None."""
-    return f"{study.name}_sizes.png" if study.by_size and not study.beside and _SHOWN[-1] in nets else None
+    """The name of the picture of a study that measures by size and has attention over three scales; else None."""
+    return f"{study.name}_sizes.png" if study.by_size and _SHOWN[-1] in study.nets and _SHOWN[-1] in nets else None
 
 
 def _sizes(nets):
     first = next(iter(nets[_SHOWN[-1]].values())).evaluation
     sizes = [line[:2] for line in first.iou_by_size]
+    shown = {net: nets[net] for net in _SHOWN if net in nets}
     scores = {
-        net: _means(nets[net], lambda one: [100 * line[3] for line in one.iou_by_size]) for net in _SHOWN if net in nets
+        net: _means(runs, lambda one: [100 * (line[3] or 0) for line in one.iou_by_size]) for net, runs in shown.items()
     }
     weights = {
         f"scale {scale:g}": _means(nets[_SHOWN[-1]], lambda one, at=at: [line[3][at] for line in one.attention_by_size])

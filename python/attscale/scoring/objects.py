@@ -44,7 +44,7 @@ def confusion_by_size(truth, prediction, instances, classes):
     """The confusion matrices (classes, classes) of the bins by bin; {} where there are no objects.
 
     Every pixel counts with the object nearest to it by Euclidean distance, its own if it is of one. So a false positive
-    counts against the objects it lies next to, and the matrices add up to the one of all pixels.
+    counts against the objects it lies next to, and the matrices add up to the one of all pixels of images with objects.
     """
     from scipy import ndimage  # which nobody else here waits for
 

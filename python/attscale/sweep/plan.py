@@ -81,7 +81,8 @@ def stages_of(training, shards):
     row, weights = experiments.find(training.name, training.run.data), training.run.weights
     if weights and not training.after and not os.path.exists(weights):
         stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
-        raise UserError(f"{weights}: no such file, from which {row.name} starts (tools/fetch_weights.py{stage})")
+        hint = f"tools/fetch_weights.py{stage}" if row.initial_weights else "--start"
+        raise UserError(f"{weights}: no such file, from which {row.name} starts ({hint})")
     if is_stage(row.name):
         return [[training]]
     stages = [[training]]

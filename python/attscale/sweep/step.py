@@ -72,7 +72,7 @@ def check(job):
         before, now = getattr(there, field.name), getattr(job.run, field.name)
         if before != now and not (finished and field.name in _MANNER):
             name = _SAID.get(field.name, field.name.replace("_", " "))
-            stage = " (with or without --coco-stage, say)" if field.name == "weights" else ""
+            stage = " (with or without --coco-stage or --start, say)" if field.name == "weights" else ""
             raise RunError(
                 f"{job.folder}: was begun with {name} {_word(before)}, not {_word(now)}{stage}; "
                 "give what it was begun with, or choose another --out"

@@ -15,12 +15,12 @@ _SETTLE = 60  # seconds until a file that a worker has written is seen here: net
 def status(job):
     """What the files say of a Job's experiment: (state, detail), for the table that is shown while a sweep runs.
 
-    With the CRF, it is done when it has been scored after that as well.
+    It is done when everything that was asked for has been scored, after the CRF as well.
     """
     folder = job.folder
     if is_stage(job.name) and (folder / runs.FINAL).exists():
         return "done", "trained for others to start from"
-    ends = [end(folder), end(folder / CRF)] if job.crf else [end(folder)]
+    ends = [end(folder, branches=job.branches, by_size=job.by_size), *([end(folder / CRF)] if job.crf else [])]
     if None not in ends:
         return "done", ", with CRF ".join(ends)
     if (folder / runs.FINAL).exists():
@@ -31,10 +31,15 @@ def status(job):
     return ("started", "") if (folder / runs.RECORD).exists() else ("waiting", "")
 
 
-def end(folder):
-    """What came of a finished experiment, or of its CRF: a score, or how many images await the server; None before."""
+def end(folder, *, branches=False, by_size=False):
+    """What came of a finished experiment, or of its CRF: a score, or how many images await the server; None before.
+
+    branches, by_size: the score does not count without these.
+    """
     with contextlib.suppress(UserError):
-        return f"mean IOU {100 * evaluations.read(folder / evaluations.EVALUATION).mean_iou:.2f}"
+        found = evaluations.read(folder / evaluations.EVALUATION)
+        if (found.iou_by_size or not by_size) and (found.mean_iou_of_branches or not branches):
+            return f"mean IOU {100 * found.mean_iou:.2f}"
     with contextlib.suppress(UserError):
         return f"{images_of(folder / COMPLETE)} images predicted, for VOC's server"
     return None

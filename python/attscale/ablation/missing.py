@@ -1,0 +1,51 @@
+"""What is still to be run: sweeps over the cells of a study that have no JSON yet."""
+
+import dataclasses
+
+from attscale.ablation import kept
+from attscale.ablation.studies import STUDIES, Study
+from attscale.training.runs import FINAL
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Nets of a study that lack the same seeds; start: the caffemodel, with {seed} for the seed, or None."""
+
+    study: Study
+    nets: tuple[str, ...]
+    seeds: tuple[int, ...]
+    start: str | None = None
+    crf: bool = False
+
+
+def sweeps(study, folder, runs, *, nets=(), seeds=()):
+    """The Sweeps that a study needs, in their order; first the nets that it starts from, where those are gone.
+
+    folder: of the JSON; runs: of the run folders; nets, seeds: no others (default: the study's).
+    """
+    missing = {}
+    for seed in seeds or study.seeds:
+        lacking = [net for net in nets or study.nets if not kept.path_of(folder, study, net, seed).exists()]
+        if lacking:
+            missing[seed] = tuple(lacking)
+    start = None
+    if study.start:
+        first, net = STUDIES[study.start[0]], study.start[1]
+        if gone := tuple(seed for seed in missing if not (first.folder(runs, net, seed) / FINAL).exists()):
+            yield Sweep(first, (net,), gone)
+        start = str(first.folder(runs, net, "{seed}") / FINAL)
+    for lacking in dict.fromkeys(missing.values()):
+        alike = tuple(seed for seed, others in missing.items() if others == lacking)
+        for crf in (False, True):
+            if chosen := tuple(net for net in lacking if (net in study.crf) == crf):
+                yield Sweep(study, chosen, alike, start, crf)
+
+
+def keep(folder, runs):
+    """Keeps the JSON of every run that has finished since; yields the paths. Raises UserError for a broken run."""
+    for study in STUDIES.values():
+        for net in study.nets:
+            for seed in study.seeds:
+                run = study.folder(runs, net, seed)
+                if not kept.path_of(folder, study, net, seed).exists() and kept.is_finished(study, net, run):
+                    yield kept.write(folder, study, kept.of_run(study, net, seed, run))
