@@ -375,6 +375,10 @@ def test_where_experiments_start_from(tmp_path):
     assert first == [train]
     assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
     assert last == [dataclasses.replace(train, step="evaluate")]
+    measured = dataclasses.replace(train, by_size=True)
+    assert [stage[0].step for stage in plan.stages_of(measured, 1)] == ["train", "evaluate"]
+    crf = dataclasses.replace(measured, crf=True)
+    assert [stage[0].step for stage in plan.stages_of(crf, 1)] == ["train", "predict", "crf", "evaluate"]
     assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov_pool5a/final.caffemodel"
 
 

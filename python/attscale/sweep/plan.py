@@ -86,7 +86,10 @@ def stages_of(training, shards):
     if is_stage(row.name):
         return [[training]]
     stages = [[training]]
-    for step in ("predict", *([CRF] if training.crf else [])):
+    # what runs the net anyway needs no label maps, but the CRF and VOC's server do
+    runs_the_net = (training.branches or training.by_size) and row.split != experiments.TRAINVAL
+    steps = ["predict", CRF] if training.crf else [] if runs_the_net else ["predict"]
+    for step in steps:
         stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
     return [*stages, [dataclasses.replace(training, step="evaluate")]]
 
