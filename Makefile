@@ -3,7 +3,12 @@
 # make ablation  docs/results.md: the papers' claims tried on shapes and CamVid
 # make bench  docs/benchmarks.md: speed and memory, beside PyTorch's
 # make wheel  build/wheel: Caffe and attscale for machines without a compiler
-PYTHON := .venv/bin/python
+# PYTHON=... names the interpreter that .venv is made of, otherwise the one that libboost_python is there for.
+# VENV=... names another virtual environment, which is used as it is.
+VENV := .venv
+interpreter := $(PYTHON)
+override PYTHON := $(VENV)/bin/python
+unexport PYTHON
 TOOLS := tools
 DEMO := runs/demo
 
@@ -92,18 +97,26 @@ lint: .venv/done
 
 setup: .venv/done caffe
 
-# Debian's own python3.11: its libboost-python is the one that pycaffe needs. The .pth file puts Caffe on the path.
+# The .pth file puts Caffe on the path. A package that is compiled here, pydensecrf2, asks for a Cython that does not know
+# Python 3.13; without isolation it takes ours.
+ifneq ($(interpreter),)
+ifneq ($(realpath $(shell command -v $(interpreter))),$(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null))
+.PHONY: .venv/done
+endif
+endif
 .venv/done: pyproject.toml constraints.txt Makefile
-	docker/apt_install.sh python3 python3-venv python3-dev g++ patchelf
+	docker/dependencies.sh need $(if $(CAFFE_ROOT),python c++ patchelf)
 	rm -f $@
-	/usr/bin/python3.11 -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	python=$(or $(interpreter),$$(docker/dependencies.sh python)) && \
+		{ grep -sqx "executable = $$(realpath "$$(command -v "$$python")")" .venv/pyvenv.cfg || rm -rf .venv; } && "$$python" -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt Cython setuptools
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
 
 # PyTorch's CPU build, which nets are tested against and benchmarks measured beside; without it those tests are skipped.
 torch: .venv/done
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[bench]'
 
 caffe: .venv/done
 ifeq ($(CAFFE_ROOT),)

@@ -4,22 +4,26 @@
 #   docker/build_caffe.sh                     CPU build of Debian's source package of BVLC Caffe
 #   CAFFE_SRC=~/caffe docker/build_caffe.sh   the same from a checkout of BVLC/caffe (it is copied, never changed)
 #   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
+#   CMAKE_PREFIX_PATH=~/prefix docker/build_caffe.sh   with what lies there, as conda lays it out, and without apt
 #
 # Where none of DEVICE, FAST, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and
 # source: `make test` after `DEVICE=cuda make caffe` tests the CUDA build. It is made again, with the settings it was
 # made with, when the patches, docker/fast, Python or NumPy are others. Where one of the five is set, the others have
 # their defaults: DEVICE=cpu alone asks for Debian's source on the CPU. A CAFFE_SRC that is set is built again when a
-# file in it has changed.
+# file in it has changed. Another CMAKE_PREFIX_PATH has it made again, too, with its other settings.
 #
 # Environment:
 #   DEVICE        cpu (default) | cuda
 #   FAST          on (default) | off: without docker/fast, which makes Caffe faster on the CPU
 #   CAFFE_SRC     folder with the sources of BVLC Caffe, instead of Debian's source package
-#   CAFFE_MIRROR  Debian mirror that still carries the suite bullseye (default: the mirror this machine uses)
+#   CAFFE_MIRROR  Debian mirror that still carries the source package (default: the mirror that this machine uses, if
+#                 it is one with Debian)
+#   CMAKE_PREFIX_PATH  folders with include/, lib/ and bin/, where boost, protobuf, glog and so on are looked for before
+#                 /usr; docker/dependencies.txt lists them. Nothing is installed then
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
 #   PYTHON        interpreter that will import it; its NumPy headers are used (default: .venv/bin/python, else python3)
-#   CUDA_ARCH     architectures, for DEVICE=cuda (default: those of 35 50 60 70 80 90 that nvcc has; the last also as
-#                 PTX, for what comes after)
+#   CUDA_ARCH     architectures, for DEVICE=cuda (default: with CUDA 11.8 35 50 60 70 80 90, with CUDA_ROOT those of
+#                 35 50 60 70 75 80 90 100 120 that its nvcc has; the last also as PTX, for what comes after)
 #   CUDA_ROOT     another CUDA toolkit; then, too: CUDA_CXX its host compiler (default: g++), and if wanted CUDNN_ROOT
 #                 and NCCL_ROOT, folders with include/ and lib/ or lib64/, whose libraries are copied into the build
 #   JOBS          parallel compilations (default: all cores)
@@ -31,10 +35,11 @@ readonly DEBIAN_VERSION=1.0.0+git20180821.99bd997
 readonly TARBALL_SHA256=e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c
 readonly DEBIAN_FILES="\
 $TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
-c492f4893fc1ba1fb514b2d9b4763bc78dc93571ea24adc6e604eccbb93cdd64  caffe_$DEBIAN_VERSION-8.dsc
 07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
-readonly ARCHITECTURES="35 50 60 70 80 90"
-readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT FAST)  # kept in the file BUILD
+readonly DEBIAN_POOL=pool/main/c/caffe
+readonly ARCHITECTURES="35 50 60 70 75 80 90 100 120"  # code for one runs on later ones of the same tens
+# kept in the file BUILD
+readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT FAST CMAKE_PREFIX_PATH)
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(dirname "$here")
@@ -42,7 +47,7 @@ prefix=$(realpath -m "${CAFFE_PREFIX:-$repo/build/caffe}")
 jobs=${JOBS:-$(nproc)}
 if [ -z "${PYTHON:-}" ]; then
   PYTHON=$repo/.venv/bin/python
-  [ -x "$PYTHON" ] || PYTHON=/usr/bin/python3
+  [ -x "$PYTHON" ] || PYTHON=
 fi
 
 say() { echo "caffe: $*" >&2; }
@@ -109,12 +114,16 @@ check_settings() {
 
 # --- system packages ----------------------------------------------------------------------------------------------
 
-packages=(cmake g++ make patch python3 python3-dev libboost-filesystem-dev libboost-python-dev libboost-regex-dev
-  libboost-system-dev libboost-thread-dev libgflags-dev libgoogle-glog-dev libhdf5-dev liblmdb-dev libopenblas-dev
-  libprotobuf-dev patchelf protobuf-compiler)
-[ -n "${CAFFE_SRC:-}" ] || packages+=(dpkg-dev)
-if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then packages+=(g++-11 nvidia-cuda-toolkit unzip); fi
-"$here/apt_install.sh" "${packages[@]}"
+export CMAKE_PREFIX_PATH=${CMAKE_PREFIX_PATH:-}
+"$here/dependencies.sh" need
+if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
+  if [ -n "$CMAKE_PREFIX_PATH" ] || ! grep -qsx 'VERSION_ID="12"' /etc/os-release; then
+    die "CUDA 11.8 is installed on Debian 12 alone, and not beside CMAKE_PREFIX_PATH: name a toolkit with CUDA_ROOT="
+  fi
+  "$here/apt_install.sh" g++-11 nvidia-cuda-toolkit unzip
+fi
+for folder in ${CMAKE_PREFIX_PATH//[:;]/ }; do PATH+=:$folder/bin; done  # cmake, patchelf and others
+PYTHON=${PYTHON:-$("$here/dependencies.sh" python)}
 
 # --- is it built already? -----------------------------------------------------------------------------------------
 
@@ -128,12 +137,13 @@ ours=$(
 )
 if [ -n "$kept" ]; then
   if [ "$(grep -E '^(for|patch): ' "$prefix/BUILD")" = "$ours" ] &&
-    { [ -n "${CAFFE_SRC:-}" ] || [ "$(recorded source)" = "$debian" ]; }; then
+    { [ -n "${CAFFE_SRC:-}" ] || [ "$(recorded source)" = "$debian" ]; } &&
+    [ "$(recorded CMAKE_PREFIX_PATH)" = "$CMAKE_PREFIX_PATH" ]; then
     say "already built in $prefix (device $DEVICE)"
     exit 0
   fi
   check_settings
-  say "the patches, Python, NumPy or Debian's source are not those of the build in $prefix: building it again as it was"
+  say "the patches, Python, NumPy, CMAKE_PREFIX_PATH or Debian's source are not those of the build in $prefix: building it again as it was"
 fi
 
 # The files of the checkout that are built, as an archive; options of tar may follow.
@@ -170,7 +180,7 @@ if [ "$DEVICE" = cuda ]; then
     fi
   fi
   CUDA_CXX=${CUDA_CXX:-/usr/bin/g++-11}
-  CUDA_ARCH=${CUDA_ARCH:-$ARCHITECTURES}
+  CUDA_ARCH=${CUDA_ARCH:-35 50 60 70 80 90}  # CUDA 11.8 has no later ones
   [ -z "${CUDNN_ROOT:-}" ] || CUDNN_ROOT=$(realpath "$CUDNN_ROOT")
   [ -z "${NCCL_ROOT:-}" ] || NCCL_ROOT=$(realpath "$NCCL_ROOT")
 else
@@ -197,30 +207,39 @@ rm -rf "$prefix.new" "$work/src" "$work/build"
 log=$work/log
 : >"$log"
 
+# The mirror that this machine has its packages from, in either form of apt's lists; of Debian alone, whose pool it is.
+own_mirror() {
+  grep -qsx 'ID=debian' /etc/os-release || return 0
+  cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+    grep -oE '^(URIs:|deb ).*' | grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' || true
+}
+
 fetch_debian_source() {
-  local dir=$repo/build/caffe-source wrong  # kept: the next build needs no network
-  mkdir -p "$dir/lists/partial"
+  local dir=$repo/build/caffe-source wrong name  # kept: the next build needs no network
+  mkdir -p "$dir"
   if ! (cd "$dir" && sha256sum --check --status <<<"$DEBIAN_FILES" 2>/dev/null); then
-    local mirror=${CAFFE_MIRROR:-} opts
-    [ -n "$mirror" ] || mirror=$(awk '/^URIs:/ { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true)
-    [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^https?:/) { print $i; exit } }' /etc/apt/sources.list 2>/dev/null || true)
+    local mirror=${CAFFE_MIRROR:-$(own_mirror)}
     [ -n "$mirror" ] || die "no Debian mirror found in /etc/apt: name one with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
     say "fetching Debian's source package (caffe $DEBIAN_VERSION, 8.5 MB)"
-    # A source list of our own in a folder of our own: the machine's lists stay as they are.
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bullseye main contrib" >"$dir/sources.list"
-    opts=(-o "Dir::Etc::sourcelist=$dir/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::Lists=$dir/lists"
-      -o "Dir::Cache::srcpkgcache=$dir/srcpkgcache.bin" -o "Dir::Cache::pkgcache=$dir/pkgcache.bin"
-      -o APT::Sandbox::User= -o Acquire::Check-Valid-Until=false)
     rm -f "$dir"/caffe_*
-    (cd "$dir" && apt-get -qq "${opts[@]}" update && apt-get -qq "${opts[@]}" source --download-only "caffe=$DEBIAN_VERSION-8") >>"$log" 2>&1 || {
-      tail -n 3 "$log" >&2
-      die "$mirror does not deliver the source of caffe from bullseye: name another mirror with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
-    }
+    while read -r _ name; do
+      "$PYTHON" -c 'import shutil, sys, urllib.request as r; shutil.copyfileobj(r.urlopen(sys.argv[1]), open(sys.argv[2], "wb"))' \
+        "${mirror%/}/$DEBIAN_POOL/$name" "$dir/$name" >>"$log" 2>&1 || {
+        tail -n 1 "$log" >&2
+        die "$mirror does not deliver the source of caffe: name another mirror with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
+      }
+    done <<<"$DEBIAN_FILES"
     wrong=$(cd "$dir" && LC_ALL=C sha256sum --check --quiet <<<"$DEBIAN_FILES" 2>/dev/null) ||
       die "$mirror delivers other files than expected, by their sha256, into $dir: ${wrong//$'\n'/, }"
   fi
-  dpkg-source -x "$dir"/caffe_"$DEBIAN_VERSION"-8.dsc "$work/src" >>"$log" 2>&1 ||
-    { tail -n 3 "$log" >&2; die "the source package in $dir does not unpack: delete that folder and try again"; }
+  # as dpkg-source does it, which other systems lack
+  mkdir "$work/src"
+  {
+    tar -C "$work/src" -xzf "$dir/caffe_$DEBIAN_VERSION.orig.tar.gz" &&
+      tar -C "$work/src" -xJf "$dir/caffe_$DEBIAN_VERSION-8.debian.tar.xz" &&
+      while read -r name; do patch -d "$work/src" -p1 --force --silent <"$work/src/debian/patches/$name"; done \
+        <"$work/src/debian/patches/series"
+  } >>"$log" 2>&1 || { tail -n 3 "$log" >&2; die "the source package in $dir does not unpack: delete that folder and try again"; }
 }
 
 if [ -n "${CAFFE_SRC:-}" ]; then
@@ -279,13 +298,19 @@ fi
 
 # --- build --------------------------------------------------------------------------------------------------------
 
-python_include=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + (s.get_config_var("MULTIARCH") or ".") + "/" + s.get_config_var("LDLIBRARY"))')
-[ -f "$python_library" ] || python_library=$("$PYTHON" -c 'import sysconfig as s; print(s.get_config_var("LIBDIR") + "/" + s.get_config_var("LDLIBRARY"))')
-
+# The shared library, even where the interpreter itself has a static one in it, as conda's has.
+read -r python_version python_include python_library < <("$PYTHON" - <<'END'
+import pathlib, sysconfig
+value = sysconfig.get_config_var
+version = value("VERSION")
+folders = [pathlib.Path(value("LIBDIR"), value("MULTIARCH") or "."), pathlib.Path(value("LIBDIR"))]
+found = [folder / f"libpython{version}.so" for folder in folders if (folder / f"libpython{version}.so").exists()]
+print(version, sysconfig.get_path("include"), found[0] if found else folders[0] / value("LDLIBRARY"))
+END
+)
 options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=OFF -DUSE_LMDB=ON
-  -DBUILD_docs=OFF -Dpython_version=3 "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
-  "-DPYTHON_LIBRARY=$python_library")
+  -DBUILD_docs=OFF "-Dpython_version=$python_version" "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
+  "-DPYTHON_LIBRARY=$python_library" -DCMAKE_POLICY_VERSION_MINIMUM=3.5)  # cmake 4 asks for the last
 [ "$FAST" = off ] || options+=(-DUSE_OPENMP=ON)
 if [ "$DEVICE" = cpu ]; then
   # Most of the time goes into reading headers: a dozen files at a time is half the work.
@@ -346,15 +371,19 @@ if [ "$DEVICE" = cuda ]; then
   [ -z "$cudnn_root" ] || copy_companion "$(library "$cudnn_root" libcudnn)"
   [ -z "$nccl_root" ] || copy_companion "$(library "$nccl_root" libnccl)"
 fi
-# The libraries find each other by place, so that the whole folder can be moved or copied into an image.
+# The libraries find each other by place, so that the whole folder can be moved or copied into an image. What comes from
+# other folders is found there, by what needs it in turn, too: that is the older kind of entry, which --force-rpath makes.
+elsewhere=$("$here/dependencies.sh" libraries | sed 's/^/:/' | tr -d '\n')
+kind=()
+[ -z "$elsewhere" ] || kind=(--force-rpath)
+cuda_libraries=
+if [ "$DEVICE" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then cuda_libraries=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
-rpath='$ORIGIN'
-if [ "$DEVICE" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then rpath+=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
-patchelf --set-rpath "$rpath" "$(realpath "$new/lib/libcaffe.so")"
-# shellcheck disable=SC2016
-patchelf --set-rpath '$ORIGIN/../lib' "$new/bin/caffe"
-# shellcheck disable=SC2016
-patchelf --set-rpath '$ORIGIN/../../lib' "$new/python/caffe/_caffe.so"
+{
+  patchelf "${kind[@]}" --set-rpath '$ORIGIN'"$cuda_libraries$elsewhere" "$(realpath "$new/lib/libcaffe.so")"
+  patchelf "${kind[@]}" --set-rpath '$ORIGIN/../lib'"$elsewhere" "$new/bin/caffe"
+  patchelf "${kind[@]}" --set-rpath '$ORIGIN/../../lib'"$elsewhere" "$new/python/caffe/_caffe.so"
+}
 GLOG_minloglevel=2 PYTHONPATH="$new/python" "$PYTHON" -B -c 'import caffe; assert "Python" in caffe.layer_type_list()' >>"$log" 2>&1 ||
   { tail -n 3 "$log" >&2; die "it compiled, but '$PYTHON' cannot import it: the whole log is $log"; }
 echo "$record" >"$new/BUILD"

@@ -26,7 +26,7 @@ case $action in
     ;;
   demo)
     # everything is set up in the image: -o setup has make believe so
-    exec make --no-print-directory -f "$app/Makefile" -o setup PYTHON=python TOOLS="$app/tools" demo
+    exec make --no-print-directory -f "$app/Makefile" -o setup VENV=/opt/venv TOOLS="$app/tools" demo
     ;;
   health)
     # a forward pass, on the first GPU where Caffe was built for GPUs

@@ -17,7 +17,7 @@ from conftest import REPO
 
 SCRIPT = REPO / "docker" / "build_caffe.sh"
 SETTINGS = ("DEVICE", "CAFFE_SRC", "CAFFE_PREFIX", "CUDA_ARCH", "CUDA_ROOT", "CUDA_CXX", "CUDNN_ROOT", "NCCL_ROOT")
-CLEAN = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+CLEAN = {name: value for name, value in os.environ.items() if name not in (*SETTINGS, "CMAKE_PREFIX_PATH")}
 
 NVCC = """#!/bin/sh
 [ "$1" = --list-gpu-arch ] && printf 'compute_%s\\n' 75 80 86 90 100
@@ -63,7 +63,8 @@ class Workshop:
         )
         for kind in ("include", "src"):
             write(self.script.parent / f"fast/{kind}/caffe/fast/{kind}.txt", "ours\n")
-        shutil.copy(SCRIPT, self.script)
+        for name in (SCRIPT.name, "dependencies.sh", "dependencies.txt"):
+            shutil.copy(SCRIPT.parent / name, self.script.parent)
         write(self.script.parent / "apt_install.sh", "#!/bin/sh\n", 0o755)
         write(folder / "bin/cmake", CMAKE, 0o755)
         write(folder / "bin/make", MAKE, 0o755)
@@ -176,6 +177,21 @@ def test_a_kept_build_is_made_again_as_it_was_for_other_patches(workshop):
     assert workshop.record.read_text().splitlines() == after
 
 
+def test_another_prefix_of_libraries_has_the_build_made_again(workshop):
+    source, prefix = workshop.source(), workshop.folder / "prefix"
+    assert workshop.build(CAFFE_SRC=str(source)).returncode == 0
+    (prefix / "lib").mkdir(parents=True)
+    done = workshop.build(CMAKE_PREFIX_PATH=str(prefix))
+    assert done.returncode == 0, done.stderr
+    assert "building it again as it was" in done.stderr
+    assert f"CMAKE_PREFIX_PATH: {prefix}" in workshop.record.read_text().splitlines()
+    for name, own in (("lib/libcaffe.so", "$ORIGIN"), ("bin/caffe", "$ORIGIN/../lib")):
+        printed = subprocess.run(["patchelf", "--print-rpath", workshop.prefix / name], capture_output=True, text=True)
+        assert printed.stdout == f"{own}:{prefix}/lib\n"
+    assert "already built" in workshop.build(CMAKE_PREFIX_PATH=str(prefix)).stderr
+    assert "already built" in workshop.build().stderr  # and so it stays
+
+
 def test_a_cuda_build_is_kept_and_made_again_with_its_settings(workshop, toolkit):
     source = workshop.source()
     settings = {"DEVICE": "cuda", "CAFFE_SRC": str(source), "CUDA_ROOT": str(toolkit), "CUDA_ARCH": "70 80"}
@@ -243,7 +259,7 @@ def test_debians_source_is_fetched_unless_all_of_it_is_there(workshop):
     """The files' content is made up, and so are the sha256 that the copy of the recipe expects of them."""
     folder = workshop.folder / "repo/build/caffe-source"
     version = re.search(r"DEBIAN_VERSION=(\S+)", SCRIPT.read_text())[1]
-    names = [f"caffe_{version}{end}" for end in (".orig.tar.gz", "-8.dsc", "-8.debian.tar.xz")]
+    names = [f"caffe_{version}{end}" for end in (".orig.tar.gz", "-8.debian.tar.xz")]
     script = workshop.script.read_text()
     for name in names:
         write(folder / name, name)
@@ -276,13 +292,13 @@ def shared_library(path, soname):
 def test_another_toolkit_gets_the_architectures_that_its_compiler_has(workshop, toolkit):
     done = workshop.build(CAFFE_SRC=str(workshop.source()), DEVICE="cuda", CUDA_ROOT=str(toolkit))
     assert done.returncode == 0, done.stderr
-    assert f"of the architectures 35 50 60 70 80 90, {toolkit}/bin/nvcc has 80 90" in done.stderr
-    assert "-DCUDA_ARCH_BIN=80 90" in workshop.options()
-    assert "-DCUDA_ARCH_PTX=90" in workshop.options()
+    assert f"of the architectures 35 50 60 70 75 80 90 100 120, {toolkit}/bin/nvcc has 75 80 90 100" in done.stderr
+    assert "-DCUDA_ARCH_BIN=75 80 90 100" in workshop.options()
+    assert "-DCUDA_ARCH_PTX=100" in workshop.options()
 
     write(toolkit / "bin/nvcc", "#!/bin/sh\necho compute_200\n", 0o755)
     done = workshop.build(CAFFE_SRC=str(workshop.source("other")), DEVICE="cuda", CUDA_ROOT=str(toolkit))
-    assert "has none of the architectures 35 50 60 70 80 90: name others with CUDA_ARCH=" in failure(done)
+    assert "has none of the architectures 35 50 60 70 75 80 90 100 120: name others with CUDA_ARCH=" in failure(done)
 
 
 @pytest.mark.parametrize("folder", ["lib", "lib64"])
