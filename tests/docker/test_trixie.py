@@ -1,0 +1,61 @@
+"""Debian 13: the checkout in a bare container, set up by make; a training, the CRF and tests of Caffe there."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import REPO
+
+pytestmark = pytest.mark.docker
+
+IMAGE = "debian:trixie"
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """A function that runs a line of bash in the checkout, in a new container that has nothing but git and make."""
+    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("no Docker engine answers")
+    if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode:
+        pytest.skip(f"no image {IMAGE} is here")
+    command = ["docker", "run", "--detach", "--rm", "--workdir", "/attscale", IMAGE, "sleep", "infinity"]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def run(line, **options):
+        command = ["docker", "exec", "--interactive", name, "bash", "-c", line]
+        return subprocess.run(command, capture_output=True, text=True, timeout=1500, **options)
+
+    try:
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        files = subprocess.run(listed, cwd=REPO, capture_output=True, text=True, check=True).stdout
+        files = "".join(f"{file}\n" for file in files.splitlines() if (REPO / file).exists())
+        with subprocess.Popen(
+            ["tar", "-C", REPO, "-cf", "-", "-T", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as tar:
+            tar.stdin.write(files)
+            tar.stdin.close()
+            command = ["docker", "exec", "--interactive", name, "tar", "-xf", "-", "--no-same-owner"]
+            subprocess.run(command, stdin=tar.stdout, check=True, timeout=120)
+        yield run
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True)
+
+
+def test_setup_training_and_the_tests_of_what_is_compiled(inside):
+    quiet = "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends git make >/dev/null"
+    done = inside(f"apt-get -qq update && {quiet} && git init -q && make setup")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "for: python 3.13, numpy 2." in inside("cat build/caffe/BUILD").stdout
+    done = inside(
+        "set -e; . .venv/bin/activate; python tools/prepare_data.py shapes --train 12 --val 3;"
+        "python tools/train.py shapes --max-iter 5 --out runs/five;"
+        "python tools/predict.py shapes --weights runs/five/final.caffemodel --split val --scores --out runs/p;"
+        "python tools/crf.py shapes --scores runs/p/scores --out runs/p/crf;"
+        "python tools/evaluate.py shapes --predictions runs/p/crf"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "mean IOU" in done.stdout
+    done = inside(".venv/bin/python -m pytest -q tests/fast tests/layers tests/docker/test_caffe.py")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "passed" in done.stdout
