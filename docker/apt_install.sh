@@ -16,7 +16,7 @@ elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; th
   run=(sudo env)
   echo "setup: installing Debian packages through sudo: ${missing[*]}" >&2
 else
-  echo "setup: Debian packages are missing; run as root, then try again: apt-get install -y --no-install-recommends ${missing[*]}" >&2
+  echo "setup: Debian packages are missing; run as root, then try again (or see docs/building.md, without root): apt-get install -y --no-install-recommends ${missing[*]}" >&2
   exit 1
 fi
 "${run[@]}" apt-get -qq update
