@@ -71,7 +71,7 @@ def test_what_reaches_pydensecrf(monkeypatch):
     crf.apply(image, maps, OPTIONS)
     assert calls["size"] == (80, 60, 3)
     assert calls["iterations"] == 10
-    same = {"kernel": dcrf.DIAG_KERNEL, "normalization": dcrf.NORMALIZE_AFTER}
+    same = {"kernel": dcrf.KernelType.DIAG_KERNEL, "normalization": dcrf.NormalizationType.NORMALIZE_AFTER}
     assert calls["addPairwiseGaussian"] == ((), {"sxy": 3, "compat": 3, **same})
     named = dict(calls["addPairwiseBilateral"][1])
     assert np.array_equal(named.pop("rgbim"), image)

@@ -80,7 +80,7 @@ def apply(image, maps, options):
     top = maps.max(axis=0)
     logarithm = maps - top - np.log(np.exp(maps - top).sum(axis=0))
     crf.setUnaryEnergy(np.ascontiguousarray(-logarithm.reshape(classes, -1)))
-    kernel = {"kernel": dcrf.DIAG_KERNEL, "normalization": dcrf.NORMALIZE_AFTER}
+    kernel = {"kernel": dcrf.KernelType.DIAG_KERNEL, "normalization": dcrf.NormalizationType.NORMALIZE_AFTER}
     crf.addPairwiseGaussian(sxy=options.pos_xy, compat=options.pos_w, **kernel)
     crf.addPairwiseBilateral(
         sxy=options.bi_xy, srgb=options.bi_rgb, rgbim=np.ascontiguousarray(image), compat=options.bi_w, **kernel
