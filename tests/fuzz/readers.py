@@ -21,6 +21,8 @@ from google.protobuf import text_format
 from PIL import Image
 
 from attscale import datasets, experiments, options, prototxt
+from attscale.ablation import page as ablation_page
+from attscale.ablation.studies import STUDIES
 from attscale.data import lists, loader, shapes, verify
 from attscale.data.images import check_label, read_image, read_label, voc_palette
 from attscale.errors import RunError, UserError, reading
@@ -37,8 +39,8 @@ from attscale.training import journal, models, runs, snapshots
 from attscale.weights import caffemodel, fetch, load, manifest, statedict
 from conftest import REAL, REPO
 from fuzz import mutations, opinions
+from helpers import ablation_runs, statedicts
 from helpers import results as made
-from helpers import statedicts
 from helpers.archives import H, W, jpeg, label, mat, palette_png, saved, tar, zipped
 from helpers.predictions import clip
 
@@ -473,6 +475,11 @@ class RunRecords(Reader):
         return None
 
 
+def training_below(root):
+    """ROW's, of a sweep into `root`."""
+    return Job(step="train", root=str(root), run=runs.RunOptions.of(ROW, data="/data"))
+
+
 class Logs(Reader):
     """log.jsonl: read, and continued from iteration 40; shown while a sweep runs."""
 
@@ -481,7 +488,7 @@ class Logs(Reader):
         yield Base(f"{ROW.name}/{runs.LOG}", "".join(f"{json.dumps(one)}\n" for one in records).encode(), "json lines")
 
     def read(self, path):
-        watch.status(ROW, path.parents[1])
+        watch.status(training_below(path.parents[1]))
         found = journal.read(path.parent)
         with _Undrawn(path.parent, 40):
             pass
@@ -505,7 +512,7 @@ class Sweeps(Reader):
         yield Base(f"scored/{ROW.name}/evaluation.json", json.dumps(made.evaluation()).encode(), "json")
 
     def read(self, path):
-        state, detail = watch.status(ROW, path.parents[1])
+        state, detail = watch.status(training_below(path.parents[1]))
         if state != "done":
             raise UserError(f"{path} is not taken for a result")
         return detail
@@ -531,6 +538,20 @@ class Evaluations(Reader):
         found = evaluations.find([path.parent])
         compare.markdown(compare.tables(found))
         return [(one.text, one.markdown) for _, one in found]
+
+
+class KeptRuns(Reader):
+    """A run of docs/results, and the page that is written of it."""
+
+    STUDY = STUDIES["shapes"]
+
+    def bases(self, folder):
+        kept_run = ablation_runs.kept_of(self.STUDY, "attention3_esupv", 0, 0.5)
+        kept_run = dataclasses.replace(kept_run, crf=kept_run.evaluation)
+        yield Base("shapes/seed0/attention3_esupv.json", options.encode(kept_run).encode(), "json")
+
+    def read(self, path):
+        return ablation_page.page(path.parents[2])
 
 
 class Reports(Reader):
@@ -837,6 +858,7 @@ READERS = {
     "run.json": RunRecords(),
     "log.jsonl": Logs(),
     "sweeps": Sweeps(),
+    "kept runs": KeptRuns(),
     "evaluation.json": Evaluations(),
     "reports": Reports(),
     "predictions": Predictions(),

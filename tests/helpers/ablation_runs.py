@@ -10,18 +10,24 @@ BY_HEIGHT = (*[(0.5, 0.3, 0.2)] * 3, (0.9, 0.05, 0.05), *[(0.5, 0.3, 0.2)] * 3, 
 
 
 def evaluation_of(study, net, score):
-    """One with that mean IOU; where the net has attention over three scales, with weights, too."""
-    scales = (1.0,) if "largefov" in net else (1.0, 0.75, 0.5)
-    classes = study.experiment(net).dataset.classes
+    """One with that mean IOU; where the net has attention, with weights, too."""
+    row = study.experiment(net)
+    scales, classes = tuple(map(float, row.scales)), row.dataset.classes
+
+    def fitting(weights):
+        return (*weights, 0.0)[: len(scales)]
+
     weights = {}
-    if net.startswith("attention3"):
+    if row.merge == "attention":
         on = {name: (0.2, 0.2, 0.6) if name == classes[0] else (0.6, 0.3, 0.1) for name in classes}
-        weights = {"attention_by_class": on, "attention_by_height": BY_HEIGHT}
-        weights |= {"attention_by_size": BY_SIZE} if study.by_size else {}
+        weights["attention_by_class"] = {name: fitting(line) for name, line in on.items()}
+        weights["attention_by_height"] = tuple(map(fitting, BY_HEIGHT))
+        if study.by_size:
+            weights["attention_by_size"] = tuple((*line, fitting(last)) for *line, last in BY_SIZE)
     if study.by_size:
         weights["iou_by_size"] = ((8, 16, 4, 0.1), (16, 32, 5, 0.25), (32, 64, 6, 0.5))
     return Evaluation(
-        experiment=study.experiment(net).name,
+        experiment=row.name,
         scales=scales,
         images=150,
         mean_iou=score,

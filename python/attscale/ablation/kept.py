@@ -98,8 +98,27 @@ def _check(one, study, net, seed, place):
     for key, value in wanted.items():
         if found[key] != value:
             raise UserError(f"{place}: {key} is {found[key]}, expected {value}")
-    if study.by_size and not one.evaluation.iou_by_size:
-        raise UserError(f"{place}: has no iou_by_size, which the study {study.name} is to have")
+    for key, found in _measured(one.evaluation, study, study.experiment(net)).items():
+        if not found:
+            raise UserError(f"{place}: {key} of its evaluation is missing, or not of {net}")
+
+
+def _measured(evaluation, study, row):
+    """What the page reads of every run, and whether it is there."""
+    scales = tuple(map(float, row.scales))
+    weighs, objects = row.merge == "attention", study.by_size
+    return {
+        "scales": evaluation.scales == scales,
+        "pixel_accuracy": evaluation.pixel_accuracy is not None,
+        "iou": list(evaluation.iou) == list(row.dataset.classes),
+        "mean_iou_of_branches": set(evaluation.mean_iou_of_branches) == {f"{scale:g}" for scale in scales},
+        "iou_by_size": len(evaluation.iou_by_size) >= 3 or not objects,
+        "attention_by_size": len(evaluation.attention_by_size) >= 3 or not (weighs and objects),
+        "attention_by_class": all(evaluation.attention_by_class.values())
+        and bool(evaluation.attention_by_class) == weighs,
+        "attention_by_height": len(evaluation.attention_by_height) == 8 * weighs
+        and all(evaluation.attention_by_height),
+    }
 
 
 def find(folder, study):
