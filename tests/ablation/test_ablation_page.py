@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from PIL import Image
 
 from attscale.ablation import kept, page, pictures
-from attscale.ablation.claims import CLAIMS
+from attscale.ablation.claims import CLAIMS, differences
+from attscale.ablation.statistics import HOLDS
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError
 from conftest import REPO
@@ -216,3 +218,26 @@ def test_a_file_at_another_place(folder):
     (folder / "shapes/seed1/largefov.json").rename(folder / "shapes/seed1/max2.json")
     with pytest.raises(UserError, match="net is largefov, expected max2"):
         page.page(folder)
+
+
+def test_what_the_readme_says():
+    """Its four scores and its two sentences, of the seeds that all four nets have."""
+    said = " ".join((REPO / "README.md").read_text().split())
+    number = re.search(r"mean IOU over (\d+) seeds: one scale", said)[1]
+    nets = dict(zip(("largefov", "max3_esupv", "average3_esupv", "attention3_esupv"), (
+        r"one scale (\d+\.\d+);", r"merged by max (\d+\.\d+),", r"by average (\d+\.\d+),", r"by attention (\d+\.\d+)\.",
+    ), strict=True))  # fmt: skip
+    found = kept.find(FOLDER, STUDIES["shapes"])
+    for net, words in nets.items():
+        scores = [100 * one.evaluation.mean_iou for one in found[net].values()]
+        assert len(scores) == int(number)
+        assert re.search(words, said)[1] == f"{sum(scores) / len(scores):.2f}"
+    ahead = [
+        "Three scales merged by attention, with extra supervision, are better than one scale",
+        "Attention is better than max: three scales, extra supervision",
+        "Attention is better than average: three scales, extra supervision",
+    ]
+    by_text = {claim.text: one for claim, one in differences(kept.find_all(FOLDER)) if claim.study == "shapes"}
+    assert [by_text[text].verdict for text in ahead] == [HOLDS] * 3
+    for merge in ("max", "average"):
+        assert by_text[ahead[0].replace("attention", merge)].verdict != HOLDS
