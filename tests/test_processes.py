@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from attscale import processes
 from attscale.errors import OutOfMemoryError, UserError
+from conftest import has_ended
 
 ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
 
@@ -67,7 +67,7 @@ def test_processes_end_with_their_parent(tmp_path):
     workers = [path.name.split()[1] for path in tmp_path.glob("* *")]
     process.kill()
     process.wait()
-    wait_until(lambda: not any(Path("/proc", pid).exists() for pid in workers))
+    wait_until(lambda: all(map(has_ended, workers)))
 
 
 def wait_until(true, seconds=30):

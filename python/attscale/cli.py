@@ -85,13 +85,20 @@ class _Parser(argparse.ArgumentParser):
     """Refuses empty values: whoever gives one meant a variable that is not set, and `--weights ""` is not without."""
 
     def parse_known_args(self, args=None, namespace=None):
+        self._refuse_empty(args)
+        return super().parse_known_args(args, namespace)
+
+    def parse_known_intermixed_args(self, args=None, namespace=None):
+        self._refuse_empty(args)  # since Python 3.13 it no longer comes by the method above
+        return super().parse_known_intermixed_args(args, namespace)
+
+    def _refuse_empty(self, args):
         for before, value in itertools.pairwise(["", *args]):
             option, equals, rest = value.partition("=")
             if not value or (option.startswith("--") and equals and not rest):
                 name = option or before
                 where = f"argument {name}: " if name.startswith("-") else ""
                 self.error(f"{where}an empty name; a variable that is not set?")
-        return super().parse_known_args(args, namespace)
 
 
 def parser(doc, example, make=_Parser, **options):
