@@ -110,7 +110,7 @@ endif
 	python=$(or $(interpreter),$$(docker/dependencies.sh python)) && \
 		{ grep -sqx "executable = $$(realpath "$$(command -v "$$python")")" .venv/pyvenv.cfg || rm -rf .venv; } && "$$python" -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt Cython setuptools
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[crf,dev]'
 	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
 

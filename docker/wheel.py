@@ -20,6 +20,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from attscale import cli
 from attscale.errors import UserError
 
@@ -194,10 +196,11 @@ def ours(work):
     """attscale's wheel, and those of its dependencies that were compiled here."""
     shutil.rmtree(REPO / "build/lib", ignore_errors=True)  # setuptools would pack modules that are gone since
     yield pip_wheel(REPO, work / "attscale")
-    for requirement in importlib.metadata.requires("attscale"):
-        name = re.match(r"[\w.-]+", requirement)[0]
-        if "extra ==" not in requirement and compiled_here(name):
-            yield repair(pip_wheel(requirement, work / name), work / name / "repaired")
+    for needed in map(Requirement, importlib.metadata.requires("attscale")):
+        wanted = needed.marker is None or needed.marker.evaluate({"extra": "crf"})
+        if wanted and compiled_here(needed.name):
+            wheel = pip_wheel(f"{needed.name}{needed.specifier}", work / needed.name)
+            yield repair(wheel, work / needed.name / "repaired")
 
 
 def compiled_here(name):

@@ -10,13 +10,14 @@ import sys
 
 import pytest
 
-from conftest import REPO
+from conftest import REPO, one_line_error
 
 pytestmark = pytest.mark.docker
 
 #: Tests that need neither a compiler nor git nor Docker: nets, layers, data, prediction, the program, plain Caffe.
 FAST = ("nets", "layers", "data", "scoring", "inference", "machine/test_limits.py", "tools/test_caffe_program.py")
 TRAIN = ("tools/train.py", "shapes", "--max-iter", "10", "--out", "run")
+PIP = "venv/bin/pip install --quiet --constraint constraints.txt"
 PREPARE = ("tools/prepare_data.py", "shapes", "--train", "12", "--val", "3")
 
 
@@ -32,7 +33,7 @@ def wheels():
 
 @pytest.fixture(scope="module")
 def bare(wheels):
-    """Runs a command of the user 4321 in a bare container, in whose folder are the wheels, installed, and the tools."""
+    """Runs a command of user 4321 in a bare container, in whose folder are the wheels, two installed, and the tools."""
     name = f"attscale-wheel-{os.getpid()}"
     image = f"debian:{platform.freedesktop_os_release()['VERSION_CODENAME']}"
     subprocess.run(["docker", "run", "--rm", "--detach", "--name", name, image, "sleep", "infinity"], check=True)
@@ -48,8 +49,8 @@ def bare(wheels):
         for path in (wheels, *(REPO / part for part in ("tools", "prototxt", "tests", "pyproject.toml", "weights"))):
             subprocess.run(["docker", "cp", path, f"{name}:/home/{path.name}"], check=True, capture_output=True)
         subprocess.run(["docker", "cp", REPO / "constraints.txt", f"{name}:/home"], check=True, capture_output=True)
-        pip = "python3 -m venv venv && venv/bin/pip install --quiet --constraint constraints.txt wheel/*.whl"
-        done = run("sh", "-c", pip, timeout=1800)
+        two = f"{PIP} wheel/attscale_caffe-*.whl wheel/attscale-*.whl"
+        done = run("sh", "-c", f"python3 -m venv venv && {two}", timeout=1800)
         assert done.returncode == 0, done.stderr
         yield run
     finally:
@@ -86,9 +87,11 @@ def test_it_brings_every_library_but_those_of_every_linux(bare):
         assert bare("sh", "-c", f"ls venv/lib/python3*/site-packages/{path}").returncode == 0
 
 
-def test_the_fast_tests(bare):
-    pytests = "venv/bin/pip install --quiet --constraint constraints.txt pytest pytest-xdist"
-    assert bare("sh", "-c", pytests).returncode == 0
+def test_the_fast_tests_with_the_crf_of_the_third(bare):
+    code = "from attscale import cli; cli.run(lambda argv: __import__('attscale.inference.crf'))"
+    one_line_error(bare("venv/bin/python", "-c", code), "the dense CRF needs pydensecrf2: install the wheel")
+    done = bare("sh", "-c", f"{PIP} wheel/pydensecrf2-*.whl pytest pytest-xdist")
+    assert done.returncode == 0, done.stderr
     tests = " ".join(f"tests/{name}" for name in FAST)
     path = "PATH=/home/venv/bin:$PATH"
     done = bare("sh", "-c", f"{path} venv/bin/python -m pytest -q --numprocesses logical {tests}", timeout=1800)

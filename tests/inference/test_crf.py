@@ -2,6 +2,8 @@ import dataclasses
 import json
 import random
 import re
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -250,3 +252,11 @@ def test_the_search_command(scored, tool):
         assert stated == pytest.approx(np.mean(hits / union))
     assert {line["iterations"] for line in tried} == {1}
     assert pixels(scored / "p/crf/search.png", (0, 0, 255)) > 20  # the best has a red ring
+
+
+def test_without_pydensecrf_it_says_where_that_is_from():
+    """attscale's wheel does not ask for it, since there is no wheel of it but ours."""
+    code = "import sys; sys.modules['pydensecrf'] = None; from attscale import cli"
+    code = f"{code}; cli.run(lambda argv: __import__('attscale.inference.crf'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    one_line_error(done, "the dense CRF needs pydensecrf2", "attscale[crf]")

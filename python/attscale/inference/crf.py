@@ -4,12 +4,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import pydensecrf.densecrf as dcrf
 
 from attscale.data.images import decode_image, read_bytes, write_label
 from attscale.errors import DataError, UserError
 from attscale.inference import inventory, provenance, scores
 from attscale.processes import in_processes
+
+try:
+    import pydensecrf.densecrf as dcrf
+except ModuleNotFoundError:
+    there = "install the wheel that `make wheel` makes of it, or attscale[crf], which asks for a compiler"
+    raise UserError(f"the dense CRF needs pydensecrf2: {there}") from None
 
 #: Of weights, standard deviations and iterations: what is larger makes no sense of any image. The least deviation is 1:
 #: pydensecrf counts steps of it with 16 bits, which wrap without a word where there are too many, or end the process.
