@@ -11,7 +11,7 @@ from attscale.errors import UserError
 
 
 def main(argv):
-    from attscale.ablation.missing import keep, sweeps
+    from attscale.ablation.missing import keep, sheet, sweeps
     from attscale.ablation.studies import STUDIES
 
     parser = cli.parser(__doc__, "python tools/ablation.py run docs/results --study shapes")
@@ -41,6 +41,8 @@ def main(argv):
             for one in sweeps(study, arguments.folder, arguments.runs, nets=arguments.net, seeds=arguments.seed):
                 status = status or sweep(one, arguments)
             print(*keep(arguments.folder, arguments.runs), sep="\n")
+            if words := sheet(study, arguments.folder, arguments.runs, arguments.data):
+                status = status or call("visualize.py", *words)
     write_page(arguments.folder)
     sys.exit(status)  # of a sweep that has said what failed
 
@@ -61,11 +63,16 @@ def sweep(one, arguments):
     numbers = ",".join(map(str, one.seeds))
     print(f"{one.study.name}: {len(one.nets)} nets, seeds {numbers}", flush=True)
     names = [one.study.experiment(net).name for net in one.nets]
-    command = [sys.executable, Path(__file__).with_name("sweep.py"), *names]
-    command += ["--seeds", numbers, "--threads", 1, "--workers", arguments.workers, "--data", arguments.data]
+    command = [*names, "--seeds", numbers, "--threads", 1, "--workers", arguments.workers, "--data", arguments.data]
     command += ["--max-iter", one.study.max_iter, "--out", Path(arguments.runs, one.study.name), "--branches"]
     command += [*(["--by-size"] if one.study.by_size else []), *(["--start", one.start] if one.start else [])]
     command += ["--crf"] if one.crf else []
+    return call("sweep.py", *command)
+
+
+def call(tool, *words):
+    """Another of these tools; its status."""
+    command = [sys.executable, Path(__file__).with_name(tool), *words]
     return subprocess.run([str(word) for word in command], env=environment()).returncode
 
 

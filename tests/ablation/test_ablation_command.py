@@ -43,7 +43,10 @@ def run(monkeypatch, tmp_path):
 def make_list(folder, dataset):
     root = folder / "data" / {"shapes": "shapes", "camvid": "CamVid"}[dataset]
     (root / "list").mkdir(parents=True)
-    (root / "list/val.txt").touch()
+    for name in (names := [f"{number}.{kind}" for number in range(5) for kind in ("jpg", "png")]):
+        (root / name).touch()
+    pairs = zip(names[::2], names[1::2], strict=True)
+    (root / "list/val.txt").write_text("".join(f"/{image} /{label}\n" for image, label in pairs))
 
 
 def finish(root, study, net, seed, **changes):
@@ -92,11 +95,12 @@ def test_only_what_is_missing_is_run(run, tmp_path):
     finish(root, STUDIES["shapes_trunk"], "largefov", 0)
     for net in ("largefov", "attention3_esupv"):
         finish(root, study, net, 0)
-    asked = run("run", "--study", "shapes", "--workers", "2")
+    *asked, pictured = run("run", "--study", "shapes", "--workers", "2")
     names = [[word for word in words if word.startswith("shapes_")] for words in asked]
     seeds = [words[words.index("--seeds") + 1] for words in asked]
     assert (names[0], seeds[0]) == (["shapes_largefov"], "1,2,3,4")
     assert "--start" not in asked[0]
+    assert pictured[0] == "shapes_attention3_esupv"
     assert seeds[1:] == ["0", "1,2,3,4", "1,2,3,4"]
     assert [len(one) for one in names[1:]] == [11, 12, 1]
     assert names[3] == ["shapes_attention3_esupv"]
@@ -132,3 +136,28 @@ def test_a_sweep_that_fails_has_said_why(tool, tmp_path):
     done = tool("ablation", "run", "results", "--study", "camvid_trunk", "--workers", "2")
     one_line_error(done, "3 of 3 experiments failed; seed0/camvid_largefov_narrow", "CamVid")
     assert (tmp_path / "results.md").exists()
+
+
+def test_the_sheet_of_weight_maps(tmp_path):
+    """Once, of the first seed, of images all over val; beside the baseline where that has been trained."""
+    root, study, data = tmp_path / "runs", STUDIES["shapes"], tmp_path / "data"
+    make_list(tmp_path, "shapes")
+    assert missing.sheet(study, tmp_path, root, data) is None
+    finish(root, study, "attention3_esupv", 0)
+    words = missing.sheet(study, tmp_path, root, data)
+    weights = f"{root}/shapes/seed0/shapes_attention3_esupv/final.caffemodel"
+    images = [f"{data}/shapes/{number}.jpg" for number in (0, 2, 4)]
+    asked = ["shapes_attention3_esupv", "--weights", weights, *images, "--data", str(data)]
+    assert words == [*asked, "--out", f"{tmp_path}/shapes_maps.png"]
+    finish(root, study, "largefov", 0)
+    words = missing.sheet(study, tmp_path, root, data)
+    assert words[words.index("--baseline") + 1] == f"{root}/shapes/seed0/shapes_largefov/final.caffemodel"
+    (tmp_path / "shapes_maps.png").touch()
+    assert missing.sheet(study, tmp_path, root, data) is None
+
+
+@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.dataset == "camvid" and study.sheet])
+def test_no_photograph_is_in_a_sheet(tmp_path, name):
+    make_list(tmp_path, "camvid")
+    finish(tmp_path / "runs", STUDIES[name], "attention3_esupv_narrow", 0)
+    assert "--without-image" in missing.sheet(STUDIES[name], tmp_path, tmp_path / "runs", tmp_path / "data")

@@ -38,6 +38,16 @@ def line(text, *begin):
     return [cell.strip() for cell in found.strip("|").split("|")][len(begin) :]
 
 
+def test_the_sheet_is_shown_where_there_is_one(folder):
+    (street := folder / "camvid_maps.png").touch()
+    kept.write(folder, STUDIES["camvid"], kept_of(STUDIES["camvid"], "attention3_esupv_narrow", 0, 0.5))
+    text = page.page(folder)
+    assert f"({folder.name}/{street.name})" in text
+    assert "shapes_maps.png" not in text
+    run = "runs/ablation/camvid/seed0/camvid_attention3_esupv_narrow/final.caffemodel"
+    assert f"    python tools/visualize.py camvid_attention3_esupv_narrow --weights {run}" in text
+
+
 def test_the_page_is_written_from_the_files():
     assert (REPO / "docs/results.md").read_text() == page.page(FOLDER)
 

@@ -1,9 +1,11 @@
 """What is still to be run: sweeps over the cells of a study that have no JSON yet."""
 
 import dataclasses
+from pathlib import Path
 
-from attscale.ablation import kept
+from attscale.ablation import kept, pictures
 from attscale.ablation.studies import STUDIES, Study
+from attscale.data import lists
 from attscale.training.runs import FINAL
 
 
@@ -49,3 +51,24 @@ def keep(folder, runs):
                 run = study.folder(runs, net, seed)
                 if not kept.path_of(folder, study, net, seed).exists() and kept.is_finished(study, net, run):
                     yield kept.write(folder, study, kept.of_run(study, net, seed, run))
+
+
+def sheet(study, folder, runs, data):
+    """What tools/visualize.py is asked for, as words, to picture a study's net of the first seed; None: nothing.
+
+    Up to four images, all over val, beside the net that the study stands by. data: folder of the data sets.
+    """
+    if not study.sheet or Path(folder, pictures.of_maps(study)).exists():
+        return None
+    row, seed = study.experiment(study.sheet), study.seeds[0]
+    beside = STUDIES[study.beside or study.name]
+    weights = study.folder(runs, study.sheet, seed) / FINAL
+    baseline = beside.folder(runs, beside.base, seed) / FINAL
+    if not weights.exists():
+        return None
+    images = [image for image, _ in lists.read_split(row.dataset, data, row.dataset.val)]
+    words = [row.name, "--weights", weights, *images[:: -(-len(images) // 4)], "--data", data]
+    if row.baseline == beside.experiment(beside.base).name and baseline.exists():
+        words += ["--baseline", baseline]
+    words += ["--without-image"] if study.photographs else []
+    return [*map(str, words), "--out", str(Path(folder, pictures.of_maps(study)))]

@@ -10,6 +10,7 @@ from attscale.ablation.statistics import CONFIDENCE, HOLDS, mean_and_spread, pai
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.errors import reading
 from attscale.paper import PERSON_PART, VOC
+from attscale.training.runs import FINAL
 
 OTHERS = "others.toml"  # what nets of other people reach on CamVid, with their sources
 _HEAD = f"""\
@@ -34,7 +35,7 @@ def page(folder):
     found = kept.find_all(folder)
     place = Path(folder).name
     sections = [[_HEAD], _claims(found, place), _beside_the_claims(found), _runs(found)]
-    sections += [_study(study, found, place) for study in STUDIES.values()]
+    sections += [_study(study, found, Path(folder)) for study in STUDIES.values()]
     sections.append(_best(found, Path(folder, OTHERS)))
     return "\n".join("\n".join(section).rstrip("\n") + "\n" for section in sections)
 
@@ -98,7 +99,7 @@ def _anchor(title):
     return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
-def _study(study, found, place):
+def _study(study, found, folder):
     yield from (f"## {study.title}", "", study.about, "")
     nets = {net: runs for net, runs in known(found, study).items() if runs and net in (study.base, *study.nets)}
     if not any(net in study.nets for net in nets):
@@ -109,12 +110,13 @@ def _study(study, found, place):
     if study.by_size:
         yield from _by_size(nets)
         if picture := pictures.of_sizes(study, nets):
-            yield from ("", f"![scores and weights by size]({place}/{picture})")
+            yield from ("", f"![scores and weights by size]({folder.name}/{picture})")
     else:
         yield from _by_class(study, nets)
         yield from _by_height(nets)
     yield from _recalibration(nets)
     yield from _crf(study, nets)
+    yield from _maps(study, folder)
 
 
 def _scores(study, nets):
@@ -213,6 +215,19 @@ def _crf(study, nets):
             gain = _difference(paired(refined, scores(nets[net])), 2)
             before, after = _mean(scores(nets[net])), _mean(refined)
             yield from ("", f"The dense CRF on `{net}`, with VOC's parameters: {before} before, {after} after, {gain}.")
+
+
+def _maps(study, folder):
+    picture = pictures.of_maps(study)
+    if not picture or not Path(folder, picture).exists():
+        return
+    shown = "prediction and weight of each scale" if study.photographs else "image, truth, predictions, weights"
+    yield from ("", f"`{study.sheet}`, seed {study.seeds[0]}, {shown}:", "")
+    yield f"![predictions and weight maps]({folder.name}/{picture})"
+    if study.photographs:
+        run = study.folder("runs/ablation", study.sheet, study.seeds[0]) / FINAL
+        yield from ("", "The photographs are other people's. This sets them, and the ground truth, beside ours:", "")
+        yield f"    python tools/visualize.py {study.experiment(study.sheet).name} --weights {run}"
 
 
 def _best(found, others):

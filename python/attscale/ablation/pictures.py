@@ -35,6 +35,11 @@ def of_sizes(study, nets):
     return f"{study.name}_sizes.png" if study.by_size and _SHOWN[-1] in study.nets and _SHOWN[-1] in nets else None
 
 
+def of_maps(study):
+    """The name of the sheet of predictions and weight maps that `tools/ablation.py run` has drawn, or None."""
+    return f"{study.name}_maps.png" if study.sheet else None
+
+
 def _sizes(nets):
     first = next(iter(nets[_SHOWN[-1]].values())).evaluation
     sizes = [line[:2] for line in first.iou_by_size]

@@ -23,6 +23,8 @@ class Study:
     start: tuple[str, str] | None = None  # study and net, whose weights of the same seed all start from; or scratch
     by_size: bool = False  # the data set has maps of objects
     crf: tuple[str, ...] = ()  # nets that are scored after the CRF as well
+    sheet: str | None = None  # the net whose predictions and weight maps are pictured, of the first seed
+    photographs: bool = False  # the images may not be published, nor pictures of them
 
     def experiment(self, net):
         """The experiment of one of the nets."""
@@ -77,6 +79,7 @@ STUDIES = {
             start=_SHAPES,
             by_size=True,
             crf=("attention3_esupv",),
+            sheet="attention3_esupv",
         ),
         Study(
             name="shapes_design",
@@ -124,6 +127,7 @@ STUDIES = {
             about="Photographs of streets, 480x360. The single-scale net from scratch, by the recipe for narrow nets, "
             "which was chosen on `shapes`.",
             dataset="camvid",
+            photographs=True,
             nets=_narrow("largefov"),
             base="largefov_narrow",
             seeds=_THREE,
@@ -136,12 +140,14 @@ STUDIES = {
             "was tuned on CamVid, but its val had been looked at before: an earlier try of 10,000 iterations from "
             "scratch, by attention, was scored there.",
             dataset="camvid",
+            photographs=True,
             nets=_narrow("largefov", *_MERGED),
             base="largefov_narrow",
             seeds=_THREE,
             max_iter=3000,
             start=_STREETS,
             crf=_narrow("attention3_esupv"),
+            sheet="attention3_esupv_narrow",
         ),
         Study(
             name="camvid_long",
@@ -149,18 +155,21 @@ STUDIES = {
             about="One net for the best number, chosen before any study on CamVid was scored: the paper's best form, "
             "from the trunk of seed 0, for twice the trunk's iterations.",
             dataset="camvid",
+            photographs=True,
             nets=_narrow("attention3_esupv"),
             base="attention3_esupv_narrow",
             seeds=(0,),
             max_iter=20000,
             start=_STREETS,
             crf=_narrow("attention3_esupv"),
+            sheet="attention3_esupv_narrow",
         ),
         Study(
             name="camvid_refine",
             title="The steps of Attention to Refine on CamVid",
             about="From the same trunks, with two scales.",
             dataset="camvid",
+            photographs=True,
             nets=_narrow("attention2_esupv", *_STEPS),
             base="attention2_esupv_narrow",
             seeds=_THREE,
@@ -173,6 +182,7 @@ STUDIES = {
             about="One thing changed: no trunk. The nets train from scratch, as long as the trunks, which are the "
             "single scale beside them.",
             dataset="camvid",
+            photographs=True,
             nets=_narrow(*_MERGED),
             base="largefov_narrow",
             beside="camvid_trunk",
