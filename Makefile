@@ -65,7 +65,7 @@ image:
 
 # auditwheel and its companions, at the versions of pyproject.toml, come into .venv; setup leaves them out.
 wheel: setup
-	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[wheel]'
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[wheel]'
 	rm -rf build/wheel
 	$(PYTHON) docker/wheel.py build/wheel
 

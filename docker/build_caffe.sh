@@ -3,7 +3,7 @@
 #
 #   docker/build_caffe.sh                     CPU build of Debian's source package of BVLC Caffe
 #   CAFFE_SRC=~/caffe docker/build_caffe.sh   the same from a checkout of BVLC/caffe (it is copied, never changed)
-#   DEVICE=cuda docker/build_caffe.sh         with CUDA 11.8 (Debian's, of its section non-free), cuDNN 8 and NCCL 2
+#   DEVICE=cuda docker/build_caffe.sh         with Debian's CUDA (of its section non-free), cuDNN 8 and NCCL 2
 #   CMAKE_PREFIX_PATH=~/prefix docker/build_caffe.sh   with what lies there, as conda lays it out, and without apt
 #
 # Where none of DEVICE, FAST, CAFFE_SRC, CUDA_ROOT and CUDA_ARCH is set, a build that is there keeps its device and
@@ -22,8 +22,9 @@
 #                 /usr; docker/dependencies.txt lists them. Nothing is installed then
 #   CAFFE_PREFIX  where to put it (default: build/caffe)
 #   PYTHON        interpreter that will import it; its NumPy headers are used (default: .venv/bin/python, else python3)
-#   CUDA_ARCH     architectures, for DEVICE=cuda (default: with CUDA 11.8 35 50 60 70 80 90, with CUDA_ROOT those of
-#                 35 50 60 70 75 80 90 100 120 that its nvcc has; the last also as PTX, for what comes after)
+#   CUDA_ARCH     architectures, for DEVICE=cuda (default: with Debian 12's CUDA 35 50 60 70 80 90, with Debian 13's
+#                 50 60 70 75 80 90, with CUDA_ROOT those of 35 50 60 70 75 80 90 100 120 that its nvcc has; the last
+#                 also as PTX, for what comes after)
 #   CUDA_ROOT     another CUDA toolkit; then, too: CUDA_CXX its host compiler (default: g++), and if wanted CUDNN_ROOT
 #                 and NCCL_ROOT, folders with include/ and lib/ or lib64/, whose libraries are copied into the build
 #   JOBS          parallel compilations (default: all cores)
@@ -37,7 +38,7 @@ readonly DEBIAN_FILES="\
 $TARBALL_SHA256  caffe_$DEBIAN_VERSION.orig.tar.gz
 07cf073227494a6b07234e40cb5df91db566616593eef9baafdc4d06ad159f21  caffe_$DEBIAN_VERSION-8.debian.tar.xz"
 readonly DEBIAN_POOL=pool/main/c/caffe
-readonly ARCHITECTURES="35 50 60 70 75 80 90 100 120"  # code for one runs on later ones of the same tens
+readonly ARCHITECTURES="35 50 60 70 75 80 90 100 120"  # code for 80 runs on 86 and 89 as well, and so on
 # kept in the file BUILD
 readonly SETTINGS=(DEVICE CAFFE_SRC CUDA_ROOT CUDA_ARCH CUDA_CXX CUDNN_ROOT NCCL_ROOT FAST CMAKE_PREFIX_PATH)
 
@@ -117,12 +118,23 @@ check_settings() {
 export CMAKE_PREFIX_PATH=${CMAKE_PREFIX_PATH:-}
 "$here/dependencies.sh" need
 if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
-  if [ -n "$CMAKE_PREFIX_PATH" ] || ! grep -qsx 'VERSION_ID="12"' /etc/os-release; then
-    die "CUDA 11.8 is installed on Debian 12 alone, and not beside CMAKE_PREFIX_PATH: name a toolkit with CUDA_ROOT="
-  fi
-  "$here/apt_install.sh" g++-11 nvidia-cuda-toolkit unzip
+  # shellcheck disable=SC1091
+  # Debian's toolkit, the newest g++ that it takes, and NVIDIA's wheels for it, with their sha256 for x86_64 Linux.
+  case ${CMAKE_PREFIX_PATH:+beside }$(. /etc/os-release && echo "$ID ${VERSION_ID:-}") in
+    "debian 12") # CUDA 11.8
+      compiler=g++-11 architectures="35 50 60 70 80 90"
+      cudnn_wheel="nvidia-cudnn-cu11==8.9.6.50 319a8f7ca3d65139f1b69998595c7076ae0e4271a325e5dfde50a3ca31f55584"
+      nccl_wheel="nvidia-nccl-cu11==2.21.5 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29" ;;
+    "debian 13") # CUDA 12.4
+      compiler=g++-13 architectures="50 60 70 75 80 90"
+      cudnn_wheel="nvidia-cudnn-cu12==8.9.7.29 adf4f59ed7a1341103822ed8df6e144f4d47ea8b10d9bf0ea0047ba738fd7b02"
+      nccl_wheel="nvidia-nccl-cu12==2.21.5 8579076d30a8c24988834445f8d633c697d42397e92ffc3f63fa26766d25e0a0" ;;
+    *) die "CUDA is installed on Debian 12 and 13 alone, and not beside CMAKE_PREFIX_PATH: name a toolkit with CUDA_ROOT=" ;;
+  esac
+  "$here/apt_install.sh" "$compiler" nvidia-cuda-toolkit
 fi
-for folder in ${CMAKE_PREFIX_PATH//[:;]/ }; do PATH+=:$folder/bin; done  # cmake, patchelf and others
+IFS=':;' read -ra folders <<<"$CMAKE_PREFIX_PATH"
+for folder in "${folders[@]}"; do PATH+=:$folder/bin; done  # cmake, patchelf and others
 PYTHON=${PYTHON:-$("$here/dependencies.sh" python)}
 
 # --- is it built already? -----------------------------------------------------------------------------------------
@@ -179,8 +191,8 @@ if [ "$DEVICE" = cuda ]; then
         say "of the architectures $ARCHITECTURES, $CUDA_ROOT/bin/nvcc has $CUDA_ARCH: those are built"
     fi
   fi
-  CUDA_CXX=${CUDA_CXX:-/usr/bin/g++-11}
-  CUDA_ARCH=${CUDA_ARCH:-35 50 60 70 80 90}  # CUDA 11.8 has no later ones
+  CUDA_CXX=${CUDA_CXX:-/usr/bin/$compiler}
+  CUDA_ARCH=${CUDA_ARCH:-$architectures}
   [ -z "${CUDNN_ROOT:-}" ] || CUDNN_ROOT=$(realpath "$CUDNN_ROOT")
   [ -z "${NCCL_ROOT:-}" ] || NCCL_ROOT=$(realpath "$NCCL_ROOT")
 else
@@ -207,30 +219,35 @@ rm -rf "$prefix.new" "$work/src" "$work/build"
 log=$work/log
 : >"$log"
 
-# The mirror that this machine has its packages from, in either form of apt's lists; of Debian alone, whose pool it is.
-own_mirror() {
-  grep -qsx 'ID=debian' /etc/os-release || return 0
-  cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-    grep -oE '^(URIs:|deb ).*' | grep -oE 'https?://[^ ]*/debian/?( |$)' | head -n 1 | tr -d ' ' || true
+# Mirror and folder -> the two files of the source package in it; else why not, on standard output.
+fetch_from() {
+  local name wrong
+  rm -f "$2"/caffe_*
+  while read -r _ name; do
+    "$PYTHON" -c 'import shutil, sys, urllib.request as r; shutil.copyfileobj(r.urlopen(sys.argv[1]), open(sys.argv[2], "wb"))' \
+      "${1%/}/$DEBIAN_POOL/$name" "$2/$name" >>"$log" 2>&1 || {
+      echo "$1 does not deliver the source of caffe ($(tail -n 1 "$log"))"
+      return 1
+    }
+  done <<<"$DEBIAN_FILES"
+  wrong=$(cd "$2" && LC_ALL=C sha256sum --check --quiet <<<"$DEBIAN_FILES" 2>/dev/null) || {
+    echo "$1 delivers other files than expected, by their sha256, into $2: ${wrong//$'\n'/, }"
+    return 1
+  }
 }
 
 fetch_debian_source() {
-  local dir=$repo/build/caffe-source wrong name  # kept: the next build needs no network
+  local dir=$repo/build/caffe-source mirror why=  # kept: the next build needs no network
   mkdir -p "$dir"
   if ! (cd "$dir" && sha256sum --check --status <<<"$DEBIAN_FILES" 2>/dev/null); then
-    local mirror=${CAFFE_MIRROR:-$(own_mirror)}
-    [ -n "$mirror" ] || die "no Debian mirror found in /etc/apt: name one with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
+    local mirrors=("${CAFFE_MIRROR:-}")
+    [ -n "${CAFFE_MIRROR:-}" ] || mapfile -t mirrors < <("$here/dependencies.sh" mirrors)
+    [ ${#mirrors[@]} -gt 0 ] || die "no Debian mirror found in /etc/apt: name one with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
     say "fetching Debian's source package (caffe $DEBIAN_VERSION, 8.5 MB)"
-    rm -f "$dir"/caffe_*
-    while read -r _ name; do
-      "$PYTHON" -c 'import shutil, sys, urllib.request as r; shutil.copyfileobj(r.urlopen(sys.argv[1]), open(sys.argv[2], "wb"))' \
-        "${mirror%/}/$DEBIAN_POOL/$name" "$dir/$name" >>"$log" 2>&1 || {
-        tail -n 1 "$log" >&2
-        die "$mirror does not deliver the source of caffe: name another mirror with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
-      }
-    done <<<"$DEBIAN_FILES"
-    wrong=$(cd "$dir" && LC_ALL=C sha256sum --check --quiet <<<"$DEBIAN_FILES" 2>/dev/null) ||
-      die "$mirror delivers other files than expected, by their sha256, into $dir: ${wrong//$'\n'/, }"
+    for mirror in "${mirrors[@]}"; do
+      ! why=$(fetch_from "$mirror" "$dir") || break
+    done
+    [ -z "$why" ] || die "$why: name another mirror with CAFFE_MIRROR=, or a checkout with CAFFE_SRC="
   fi
   # as dpkg-source does it, which other systems lack
   mkdir "$work/src"
@@ -269,8 +286,8 @@ done
 
 # --- CUDA's companions --------------------------------------------------------------------------------------------
 
-# cuDNN and NCCL for CUDA 11, from the wheels that NVIDIA publishes: headers and libraries, unpacked and no more.
-# Requirement and sha256 of its wheel for x86_64 Linux, and where to -> the folders of the wheel.
+# cuDNN and NCCL for Debian's CUDA, from the wheels that NVIDIA publishes: headers and libraries, unpacked and no more.
+# Requirement, sha256 of its wheel, and where to -> the folders of the wheel.
 wheel() {
   local requirement=$1 digest=$2 target=$3
   mkdir -p "$target"
@@ -279,21 +296,18 @@ wheel() {
   "$PYTHON" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
     --dest "$target" --requirement "$target/requirement" >>"$log" 2>&1 ||
     { tail -n 3 "$log" >&2; die "$requirement cannot be fetched: name folders of your own with CUDNN_ROOT and NCCL_ROOT"; }
-  unzip -q "$target"/*.whl -d "$target"
+  "$PYTHON" -m zipfile -e "$target"/*.whl "$target"
   rm "$target"/*.whl
 }
 cudnn_root=${CUDNN_ROOT:-}
 nccl_root=${NCCL_ROOT:-}
 if [ "$DEVICE" = cuda ] && [ -z "${CUDA_ROOT:-}" ]; then
   rm -rf "$work/wheels"
-  if [ -z "$cudnn_root" ]; then
-    wheel nvidia-cudnn-cu11==8.9.6.50 319a8f7ca3d65139f1b69998595c7076ae0e4271a325e5dfde50a3ca31f55584 "$work/wheels/cudnn"
-    cudnn_root=$work/wheels/cudnn/nvidia/cudnn
-  fi
-  if [ -z "$nccl_root" ]; then
-    wheel nvidia-nccl-cu11==2.21.5 49d8350629c7888701d1fd200934942671cb5c728f49acc5a0b3a768820bed29 "$work/wheels/nccl"
-    nccl_root=$work/wheels/nccl/nvidia/nccl
-  fi
+  # shellcheck disable=SC2086  # requirement and digest
+  {
+    [ -n "$cudnn_root" ] || { wheel $cudnn_wheel "$work/wheels/cudnn"; cudnn_root=$work/wheels/cudnn/nvidia/cudnn; }
+    [ -n "$nccl_root" ] || { wheel $nccl_wheel "$work/wheels/nccl"; nccl_root=$work/wheels/nccl/nvidia/nccl; }
+  }
 fi
 
 # --- build --------------------------------------------------------------------------------------------------------
@@ -330,6 +344,8 @@ else
 fi
 
 failed() {
+  ! grep -q "No rule to make target 'pycaffe'" "$log" ||
+    die "no libboost_python is for $PYTHON (${numpy%,*}); 'docker/dependencies.sh python' names the interpreter that one is for: set PYTHON"
   # What compilers, the linker, nvcc and cmake say; a function's name may have Error in it.
   grep -E '([Ee]rror ?:|fatal +:|undefined reference|CMake Error)' "$log" | head -n 5 >&2 || tail -n 5 "$log" >&2
   die "the build failed: the whole log is $log"
@@ -374,18 +390,19 @@ fi
 # The libraries find each other by place, so that the whole folder can be moved or copied into an image. What comes from
 # other folders is found there, by what needs it in turn, too: that is the older kind of entry, which --force-rpath makes.
 elsewhere=$("$here/dependencies.sh" libraries | sed 's/^/:/' | tr -d '\n')
+if [ "$DEVICE" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then elsewhere=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib$elsewhere; fi
 kind=()
 [ -z "$elsewhere" ] || kind=(--force-rpath)
-cuda_libraries=
-if [ "$DEVICE" = cuda ] && [ -n "${CUDA_ROOT:-}" ]; then cuda_libraries=:$CUDA_ROOT/lib64:$CUDA_ROOT/lib; fi
 # shellcheck disable=SC2016  # $ORIGIN is for the dynamic linker
 {
-  patchelf "${kind[@]}" --set-rpath '$ORIGIN'"$cuda_libraries$elsewhere" "$(realpath "$new/lib/libcaffe.so")"
+  patchelf "${kind[@]}" --set-rpath '$ORIGIN'"$elsewhere" "$(realpath "$new/lib/libcaffe.so")"
   patchelf "${kind[@]}" --set-rpath '$ORIGIN/../lib'"$elsewhere" "$new/bin/caffe"
   patchelf "${kind[@]}" --set-rpath '$ORIGIN/../../lib'"$elsewhere" "$new/python/caffe/_caffe.so"
 }
 GLOG_minloglevel=2 PYTHONPATH="$new/python" "$PYTHON" -B -c 'import caffe; assert "Python" in caffe.layer_type_list()' >>"$log" 2>&1 ||
   { tail -n 3 "$log" >&2; die "it compiled, but '$PYTHON' cannot import it: the whole log is $log"; }
+"$new/bin/caffe" --version >>"$log" 2>&1 ||
+  { tail -n 3 "$log" >&2; die "it compiled, but its program does not start: the whole log is $log"; }
 echo "$record" >"$new/BUILD"
 rm -rf "$prefix"
 mv "$new" "$prefix"

@@ -5,6 +5,7 @@
 #   docker/dependencies.sh debian [NAME...]  prints their packages on Debian and Ubuntu
 #   docker/dependencies.sh python            prints the interpreter that a libboost_python is for; else python3
 #   docker/dependencies.sh libraries         prints the folders of libraries below CMAKE_PREFIX_PATH
+#   docker/dependencies.sh mirrors [DIR]     prints where Debian has its packages from, by apt's lists in DIR (/etc/apt)
 #
 # On Debian and Ubuntu missing packages are installed by apt_install.sh. Where CMAKE_PREFIX_PATH names prefixes, folders
 # with include/, lib/ and bin/, or where there is no apt, nothing is: one line says what is missing and what has it.
@@ -22,7 +23,8 @@ below() {
     lib/*) folders+=("$1"/lib64 "$1"/lib/*-linux-gnu) ;;
     include/*) folders+=("$1"/include/*-linux-gnu) ;;
   esac
-  for folder in "${folders[@]}"; do compgen -G "$folder/$name" || true; done
+  for folder in "${folders[@]}"; do compgen -G "$folder/$name" || true; done |
+    while read -r found; do [ ! -e "$found" ] || echo "$found"; done # a link may lead nowhere
 }
 
 # The last column of a row -> whether all of it is there.
@@ -80,8 +82,18 @@ python() {
   command -v python3
 }
 
+# Of other systems none: they have no source of Caffe. Cloud images name a file with a mirror a line.
+mirrors() {
+  local lists=${1:-/etc/apt} uri
+  grep -qsx 'ID=debian' /etc/os-release || return 0
+  cat "$lists"/sources.list "$lists"/sources.list.d/*.{sources,list} 2>/dev/null | grep -E '^(URIs:|deb )' |
+    grep -oE '(https?://|mirror\+file:)[^ ]+' | while read -r uri; do
+    case $uri in mirror+file:*) grep -oE '^https?://\S+' "${uri#mirror+file:}" ;; *) echo "$uri" ;; esac
+  done | awk '!seen[$0]++'
+}
+
 case ${1:-} in
-  need | debian) "$@" ;;
+  need | debian | mirrors) "$@" ;;
   python) python ;;
   libraries) for prefix in "${named[@]}"; do below "$prefix" 'lib/.' | sed 's,/\.$,,'; done ;;
   *) sed -n '/^#   docker/s/^#   //p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;

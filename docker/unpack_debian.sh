@@ -9,22 +9,33 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "${1:?name a folder}"
 prefix=$(realpath "$1")
-read -ra wanted < <("$here/dependencies.sh" debian boost-{filesystem,regex,system,thread,python} protobuf protoc glog \
+read -ra wanted < <("$here/dependencies.sh" debian boost-{filesystem,system,thread,python} protobuf protoc glog \
   gflags HDF5 LMDB OpenBLAS patchelf | paste -sd ' ')
 
-# What apt would install with them, of which the machine may have some, but without their headers
+# What apt would install with them
+simulated=$(apt-get --simulate --no-install-recommends install "${wanted[@]}") ||
+  { echo "apt does not know these packages: has 'apt-get update' been run, as root?" >&2; exit 1; }
+mapfile -t packages < <(awk '$1 == "Inst" { print $2 }' <<<"$simulated")
+[ ${#packages[@]} -gt 0 ] || { echo "all of these packages are installed: CMAKE_PREFIX_PATH is not needed" >&2; exit 1; }
 mkdir -p "$prefix/packages"
 cd "$prefix/packages"
-mapfile -t packages < <(apt-get --simulate --no-install-recommends install "${wanted[@]}" | awk '$1 == "Inst" { print $2 }')
 apt-get -qq download "${packages[@]}"
 for package in *.deb; do dpkg-deb --extract "$package" "$prefix"; done
 rm -r "$prefix/packages"
 
+# Where a library is installed and its headers are not, these came alone, with a link to nothing
+cd "$prefix"
+find . -xtype l | while read -r link; do
+  target=$(readlink -m "$link")
+  [ ! -e "${target#"$prefix"}" ] || { mkdir -p "${target%/*}"; ln -sf "${target#"$prefix"}" "$target"; }
+done
+shopt -s nullglob
 cd "$prefix/usr/include"
-ln -sf ./*-linux-gnu/openblas-pthread/*.h hdf5/serial/*.h .  # OpenBLAS's are linked when it is installed
+for header in ./*-linux-gnu/openblas-pthread/*.h hdf5/serial/*.h; do ln -sf "$header" .; done  # as installing does
 cd "$prefix/usr/lib"/*-linux-gnu
-ln -sf openblas-pthread/libopenblas.so* .
+for library in openblas-pthread/libopenblas.so*; do ln -sf "$library" .; done
 for library in libhdf5_serial*.so; do ln -sf "$library" "${library/_serial/}"; done
 rm -f ../../bin/h5cc  # it would say where HDF5 is when installed
 PATH+=:$prefix/usr/bin
-LD_LIBRARY_PATH=$PWD patchelf --force-rpath --set-rpath "$PWD" "$(realpath ../../bin/protoc)"
+[ ! -e ../../bin/protoc ] ||
+  LD_LIBRARY_PATH=$PWD patchelf --force-rpath --set-rpath "$PWD" "$(realpath ../../bin/protoc)"

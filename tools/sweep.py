@@ -54,6 +54,8 @@ def main(argv):
     needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(("--cores", "--memory", "--partition"), ("--queue",))
     cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
 
+    if arguments.crf:
+        import attscale.inference.crf  # noqa: F401, which says before hours of training that pydensecrf2 is missing
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
     from attscale.sweep import cluster, plan, step, watch
 

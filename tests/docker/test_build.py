@@ -102,10 +102,12 @@ def toolkit(workshop):
     return write(workshop.folder / "cuda 13/bin/nvcc", NVCC, 0o755).parent.parent
 
 
-#: Debian's own CUDA is 11.8 on Debian 12; elsewhere the script asks for a toolkit before anything else.
-on_debian_12 = pytest.mark.skipif(
-    platform.freedesktop_os_release().get("VERSION_CODENAME") != "bookworm", reason="not Debian 12, which has CUDA 11.8"
-)
+#: NVIDIA's wheels for Debian's own CUDA; elsewhere the script asks for a toolkit before anything else.
+WHEELS = {
+    "bookworm": ("nvidia-cudnn-cu11==8.9.6.50", "nvidia-nccl-cu11==2.21.5"),
+    "trixie": ("nvidia-cudnn-cu12==8.9.7.29", "nvidia-nccl-cu12==2.21.5"),
+}.get(platform.freedesktop_os_release().get("VERSION_CODENAME"))
+with_debians_cuda = pytest.mark.skipif(WHEELS is None, reason="neither Debian 12 nor 13, which have CUDA")
 
 
 def failure(done):
@@ -224,7 +226,7 @@ def test_a_cuda_build_is_kept_and_made_again_with_its_settings(workshop, toolkit
     assert f"CUDA_ROOT={toolkit} is not a CUDA toolkit: it has no bin/nvcc; so {workshop.prefix} cannot" in said
 
 
-@on_debian_12
+@with_debians_cuda
 def test_what_a_debian_build_was_made_of_is_compared_still(workshop):
     assert workshop.build(CAFFE_SRC=str(workshop.source())).returncode == 0
     made_for = [line for line in workshop.record.read_text().splitlines() if line.startswith(("for: ", "patch: "))]
@@ -334,13 +336,11 @@ def test_the_libraries_of_other_folders_are_in_the_build(workshop, toolkit, fold
     assert copied == {"libcudnn.so.9", "libcudnn_ops.so.9", "libcudnn_adv.so.9", "libnccl.so.2"}
 
 
-@on_debian_12
-@pytest.mark.parametrize(
-    ("requirement", "tag"),
-    [("nvidia-cudnn-cu11==8.9.6.50", "manylinux1_x86_64"), ("nvidia-nccl-cu11==2.21.5", "manylinux2014_x86_64")],
-)
-def test_a_wheel_that_is_not_nvidias_is_refused(workshop, requirement, tag):
+@with_debians_cuda
+@pytest.mark.parametrize(("library", "tag"), [("cudnn", "manylinux1_x86_64"), ("nccl", "manylinux2014_x86_64")])
+def test_a_wheel_that_is_not_nvidias_is_refused(workshop, library, tag):
     """Of the right name and version, but of another sha256, in the only folder where pip may look."""
+    (requirement,) = (one for one in WHEELS if library in one)
     name, version = requirement.split("==")
     wheels, cudnn = workshop.folder / "wheels", workshop.folder / "cudnn"
     path = wheels / f"{name.replace('-', '_')}-{version}-py3-none-{tag}.whl"

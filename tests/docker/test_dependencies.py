@@ -1,6 +1,7 @@
 """docker/dependencies.sh: what is looked for where, what is said of it, and who installs it."""
 
 import os
+import platform
 import shutil
 import subprocess
 
@@ -105,6 +106,35 @@ def test_the_folders_of_libraries_are_those_that_are_there(machine):
     put(machine.prefix / "lib64/a", machine.prefix / "lib/x86_64-linux-gnu/b", machine.prefix / "include/c")
     done = machine.run("libraries", CMAKE_PREFIX_PATH=f"{machine.prefix};/nowhere")
     assert done.stdout.split() == [f"{machine.prefix}/{name}" for name in ("lib", "lib64", "lib/x86_64-linux-gnu")]
+
+
+def test_a_link_to_nothing_is_not_there(machine):
+    put(machine.prefix / "include/alpha.h")
+    (machine.prefix / "lib").mkdir()
+    (machine.prefix / "lib/libalpha.so").symlink_to("libalpha.so.1")
+    assert machine.need("alpha").returncode == 1
+    put(machine.prefix / "lib/libalpha.so.1")
+    assert machine.need("alpha").returncode == 0
+
+
+@pytest.mark.skipif(platform.freedesktop_os_release()["ID"] != "debian", reason="not Debian, which has Caffe's source")
+def test_mirrors_are_those_of_apt(tmp_path):
+    """Both forms of its lists, and a file of mirrors, as cloud images have it; each once, and no comments."""
+    (tmp_path / "mirrors").write_text(
+        "# the nearest first\nhttps://a.example/debian\tpriority:1\nhttp://b.example/d/\n"
+    )
+    (tmp_path / "sources.list").write_text(
+        "# deb http://no.example/debian bookworm main\n"
+        "deb [signed-by=/k] http://c.example/debian bookworm main\ndeb cdrom:[Debian]/ bookworm main\n"
+        f"deb-src http://no.example/debian bookworm main\ndeb mirror+file:{tmp_path}/mirrors bookworm main\n"
+    )
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(
+        "Types: deb\nURIs: http://c.example/debian http://d.example/x\n"
+    )
+    done = subprocess.run([REPO / "docker/dependencies.sh", "mirrors", tmp_path], capture_output=True, text=True)
+    addresses = ["http://c.example/debian", "https://a.example/debian", "http://b.example/d/", "http://d.example/x"]
+    assert done.stdout.split() == addresses
 
 
 def test_the_table_is_complete():

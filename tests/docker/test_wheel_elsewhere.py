@@ -16,7 +16,7 @@ pytestmark = pytest.mark.docker
 
 #: Tests that need neither a compiler nor git nor Docker: nets, layers, data, prediction, the program, plain Caffe.
 FAST = ("nets", "layers", "data", "scoring", "inference", "machine/test_limits.py", "tools/test_caffe_program.py")
-TRAIN = ("tools/train.py", "shapes", "--max-iter", "10", "--out", "run")
+TRAIN = ("tools/train.py", "shapes", "--max-iter", "100", "--out", "run")
 PIP = "venv/bin/pip install --quiet --constraint constraints.txt"
 PREPARE = ("tools/prepare_data.py", "shapes", "--train", "12", "--val", "3")
 

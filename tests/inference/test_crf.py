@@ -259,4 +259,4 @@ def test_without_pydensecrf_it_says_where_that_is_from():
     code = "import sys; sys.modules['pydensecrf'] = None; from attscale import cli"
     code = f"{code}; cli.run(lambda argv: __import__('attscale.inference.crf'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    one_line_error(done, "the dense CRF needs pydensecrf2", "attscale[crf]")
+    one_line_error(done, "the dense CRF needs pydensecrf2: install the wheel that `make wheel` makes of it")

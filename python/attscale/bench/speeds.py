@@ -12,7 +12,7 @@ from attscale.bench.machine import resident
 from attscale.data.images import write_image, write_index
 from attscale.data.lists import write_list
 from attscale.data.loader import BatchLoader, LoaderOptions
-from attscale.inference import crf, scores
+from attscale.inference import scores
 from attscale.results.benchmarks import Findings, Ratio
 
 OF_IMREAD = 0.7  # is asked of the loader on two workers
@@ -116,6 +116,8 @@ def crf_scaling(*, images=16, rounds=3, progress=iter):
 
     Starting the processes is not counted: they have done an image each before the clock is started.
     """
+    from attscale.inference import crf  # pydensecrf is not everywhere
+
     rng = np.random.default_rng(0)
     rates = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as root:

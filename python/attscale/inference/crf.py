@@ -13,8 +13,7 @@ from attscale.processes import in_processes
 try:
     import pydensecrf.densecrf as dcrf
 except ModuleNotFoundError:
-    there = "install the wheel that `make wheel` makes of it, or attscale[crf], which asks for a compiler"
-    raise UserError(f"the dense CRF needs pydensecrf2: {there}") from None
+    raise UserError("the dense CRF needs pydensecrf2: install the wheel that `make wheel` makes of it") from None
 
 #: Of weights, standard deviations and iterations: what is larger makes no sense of any image. The least deviation is 1:
 #: pydensecrf counts steps of it with 16 bits, which wrap without a word where there are too many, or end the process.
