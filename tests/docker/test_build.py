@@ -73,7 +73,8 @@ class Workshop:
 
     def build(self, **environment):
         paths = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHON": sys.executable}
-        return run(self.script, **paths, NOTES=str(self.folder / "notes"), CAFFE_MIRROR="http://nowhere", **environment)
+        settings = {"NOTES": str(self.folder / "notes"), "CAFFE_MIRROR": "http://nowhere"} | environment
+        return run(self.script, **paths, **settings)
 
     def source(self, name="source"):
         """A checkout without git, of what the recipe takes from one."""
@@ -441,3 +442,24 @@ def test_an_interrupted_build_leaves_nothing(tmp_path):
     assert "caffe: configuring (cpu)" in interrupted(prefix)  # not "already built", not "another build is under way"
     assert not [path for path in leftovers if path.exists()]
     assert not prefix.exists()
+
+
+@pytest.mark.skipif(not (REPO / "build/caffe-source").exists(), reason="Debian's source is not here")
+def test_mirrors_are_tried_one_after_the_other(workshop):
+    """The first has nothing, the second other files, the third the source, for which our patch is not."""
+    pool, sources = "pool/main/c/caffe", REPO / "build/caffe-source"
+    addresses = [f"file://{workshop.folder}/{name}" for name in ("first", "second", "third")]
+    for path in sources.iterdir():
+        write(workshop.folder / "second" / pool / path.name, "other\n")
+    shutil.copytree(sources, workshop.folder / "third" / pool)
+
+    def last_line(*mirrors):
+        script = f'#!/bin/sh\n[ "$1" != mirrors ] || printf "%s\\n" {" ".join(mirrors)}\n'
+        write(workshop.script.parent / "dependencies.sh", script, 0o755)
+        done = workshop.build(CAFFE_MIRROR="")
+        assert done.returncode == 1
+        return done.stderr.splitlines()[-1]
+
+    assert f"{addresses[1]} delivers other files than expected, by their sha256" in last_line(*addresses[:2])
+    assert f"{addresses[0]} does not deliver the source of caffe" in last_line(*addresses[:2][::-1])
+    assert "0001-a.patch does not apply to Debian caffe" in last_line(*addresses)
