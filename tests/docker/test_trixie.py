@@ -59,3 +59,15 @@ def test_setup_training_and_the_tests_of_what_is_compiled(inside):
     done = inside(".venv/bin/python -m pytest -q tests/fast tests/layers tests/docker/test_caffe.py")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "passed" in done.stdout
+
+
+def test_two_wheels_train_there_too(inside):
+    """Of Python 3.13; from the folder of the wheel, and not from the build beside it."""
+    done = inside("make wheel && python3 -m venv other && other/bin/pip install -q build/wheel/attscale*.whl")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "cp313-cp313-manylinux" in inside("ls build/wheel").stdout
+    done = inside("other/bin/python tools/train.py shapes --max-iter 5 --out runs/other")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "/site-packages/attscale_caffe/lib/libcaffe.so" in inside("cat runs/other/caffe.json").stdout
+    sums = inside("sha256sum runs/five/final.caffemodel runs/other/final.caffemodel").stdout.split()
+    assert sums[0] == sums[2]
