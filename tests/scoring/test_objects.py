@@ -38,8 +38,8 @@ def test_a_pixel_counts_with_the_nearest_object():
     small, large = [[6, 1, 0], [0, 1, 0], [0, 0, 0]], [[10, 1, 0], [0, 0, 0], [1, 0, 3]]
     assert {low: matrix.tolist() for low, matrix in near.items()} == {0: small, 1: large}
     assert np.array_equal(sum(near.values()), metrics.confusion(truth, prediction, 3))
-    # class 1 in one of two pixels, class 2 is not there; class 1 in none of one, class 2 in three of four
-    assert [metrics.mean_iou_of_foreground(near[low]) for low in (0, 1)] == [0.5, 0.375]
+    # class 1 in one of two pixels, class 2 is not there; class 1 is not there but predicted, class 2 in three of four
+    assert [metrics.mean_iou_of_foreground(near[low]) for low in (0, 1)] == [0.5, 0.75]
 
 
 def test_the_matrices_of_sizes_against_a_plain_loop():

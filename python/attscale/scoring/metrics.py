@@ -70,9 +70,12 @@ def mean_iou(matrix):
 
 
 def mean_iou_of_foreground(matrix):
-    """Mean IOU over the classes but 0 that occur in truth or prediction; NaN where none does."""
-    of_foreground = iou(matrix)[1:]
-    return float(np.nanmean(of_foreground)) if np.isfinite(of_foreground).any() else np.nan
+    """Mean IOU over the classes but 0 that occur in the truth; NaN where none does.
+
+    Of a part of the objects, one pixel predicted as a class that this part does not have would else be an IOU of 0.
+    """
+    of_foreground = iou(matrix)[1:][matrix.sum(axis=1)[1:] > 0]
+    return float(of_foreground.mean()) if of_foreground.size else np.nan
 
 
 def pixel_accuracy(matrix):
