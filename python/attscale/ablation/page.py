@@ -1,94 +1,109 @@
-"""docs/results.md: what the kept runs say, by study, and of each of the papers' claims whether it holds."""
+"""docs/results.md: of each of the papers' claims whether it holds, and what the kept runs say, study by study."""
 
+import itertools
 import tomllib
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from attscale.ablation import kept, pictures
 from attscale.ablation.claims import differences, known, scores
 from attscale.ablation.statistics import CONFIDENCE, HOLDS, mean_and_spread, paired
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.errors import reading
-from attscale.paper import PERSON_PART, VOC
+from attscale.paper import PERSON_PART, VOC, VOC_FROM_COCO
 from attscale.training.runs import FINAL
 
 OTHERS = "others.toml"  # what nets of other people reach on CamVid, with their sources
 _HEAD = f"""\
 # Results
 
-Written by `python tools/ablation.py page docs/results`: every number of ours is out of the files in [results](results),
-none is typed. `make ablation` trains what is missing there, and goes on where it was stopped.
+The papers' own nets need a GPU and large downloads, and no number on VOC, Person-Part or COCO has been measured here.
+But the papers' claims are about scales, merging and supervision, which can be tried on smaller data with objects of
+different sizes: on `shapes`, which is generated, and on CamVid's photographs of streets. The nets have an eighth of
+the paper's width; all nets of a study train for the same number of iterations.
 
-VOC, COCO and the ImageNet weights cannot be had by everybody, but the papers' claims are about scales, merging and
-supervision, which can be tried on anything that has objects of different sizes: on `shapes`, which is generated, and on
-CamVid's photographs of streets. The nets have an eighth of the paper's width; all of a study train equally long.
+Scores are mean IOU on val, per cent: mean and standard deviation over seeds. A difference is taken within each seed.
+In brackets: the interval of its mean over seeds, {100 * CONFIDENCE:.0f} % (paired t). A claim **holds** if all of that
+is above zero, **does not hold** if it is below, and else is **undecided**. The intervals cover the seeds, of trunk and
+training, not the choice of the val images. Each is a test of its own: of 20 claims without any effect, about one would
+miss zero. With three seeds an interval reaches 2.5 standard deviations to either side.
 
-Scores are mean IOU on val, per cent: mean and standard deviation over seeds. Differences are between runs of the same
-seed; in brackets the interval that holds their mean with {100 * CONFIDENCE:.0f} % confidence (Student's t). A claim
-holds where all of that is above zero, does not where all is below, and is undecided in between; of many intervals,
-one in {1 / (1 - CONFIDENCE):.0f} misses by chance alone.
+Nets: `largefov` is the paper's baseline, one scale. `max2`, `average3`, `attention3` are the merge and the number of
+scales: 2 is {{1, 0.5}}, 3 is {{1, 0.75, 0.5}}. `_esupv` is extra supervision, the paper's E-Supv. `_narrow` is an
+eighth of the width, which nets of `shapes` have by default. A trunk is a trained `largefov` that other nets start from.
+
+This page is written by `python tools/ablation.py page docs/results` out of the files in [results](results); no number
+of ours is typed. `make ablation` trains what is missing there. To repeat a study on your own machine:
+`python tools/prepare_data.py shapes && python tools/ablation.py run runs/mine --study shapes`, and read `runs/mine.md`;
+with `--runs DIR` the nets go there. `python tools/compare.py` prints every cell of both papers.
 """
 
 
 def page(folder):
     """The page, Markdown, of the kept runs below `folder`. Raises UserError that names a broken file."""
+    folder = Path(folder)
     found = kept.find_all(folder)
-    place = Path(folder).name
-    sections = [[_HEAD], _claims(found, place), _beside_the_claims(found), _runs(found)]
-    sections += [_study(study, found, Path(folder)) for study in STUDIES.values()]
-    sections.append(_best(found, Path(folder, OTHERS)))
+    begun = [study for study in STUDIES.values() if any(found[study.name].values())]
+    begun.sort(key=lambda study: study.start is None)  # table 1's form before the trunks
+    sections = [[_HEAD], _claims(found, folder), *(_study(study, found, folder) for study in begun)]
+    sections += [_best(found, folder / OTHERS), _runs(found)]
     return "\n".join("\n".join(section).rstrip("\n") + "\n" for section in sections)
 
 
-def _claims(found, place):
+def _claims(found, folder):
     yield from ("## The papers' claims", "")
-    yield from _head("claim", "source", "paper", "study", "here", "seeds", "")
-    for claim, difference in differences(found):
-        if not claim.claimed:
-            continue
-        here = ("not run", 0, "")
-        if difference:
-            verdict = difference.verdict if difference.verdict == HOLDS else f"**{difference.verdict}**"
-            here = (_with_unit(claim, difference), len(difference.by_seed), verdict)
-        yield _row(claim.text, claim.source, claim.paper, claim.study, *here)
-    if any(difference for _, difference in differences(found)):
-        yield from ("", f"![differences with their intervals]({place}/{pictures.CLAIMS})")
+    all_of_them = list(differences(found))
+    if not any(by_study for _, by_study in all_of_them):
+        yield "No run can tell yet."
+        return
+    yield from ("The averages over several nets were chosen after the runs of `shapes`, the single claims before.", "")
+    for topic, claims in itertools.groupby(all_of_them, key=lambda one: one[0].topic):
+        claims = list(claims)
+        studies = [name for name in STUDIES if any(name in by_study for _, by_study in claims)]
+        if studies:
+            yield from (f"### {topic}", "")
+            yield from _head("claim", "source", "paper", *studies)
+            for claim, by_study in claims:
+                here = [_verdict(claim, by_study[name]) if name in by_study else "" for name in studies]
+                if any(here):
+                    yield _row(claim.text, claim.source, claim.paper, *here)
+            yield ""
+    yield f"![differences with their intervals]({folder.name}/{pictures.CLAIMS})"
 
 
-def _beside_the_claims(found):
-    yield from ("What the paper finds alike, or does not compare:", "")
-    yield from _head("difference", "source", "paper", "study", "here", "seeds")
-    for claim, difference in differences(found):
-        if not claim.claimed:
-            here = (_with_unit(claim, difference), len(difference.by_seed)) if difference else ("not run", 0)
-            yield _row(claim.text, claim.source, claim.paper, claim.study, *here)
-
-
-def _with_unit(claim, difference):
-    return _difference(difference, 2) if claim.unit == "points" else f"{_difference(difference, 3)} {claim.unit}"
+def _verdict(claim, one):
+    unit = "" if claim.unit == "points" else f" {claim.unit}"
+    here = f"{_difference(one, 2 if claim.unit == 'points' else 3)}{unit}"
+    if not claim.claimed:
+        return here
+    return f"{here} {one.verdict if one.verdict == HOLDS else f'**{one.verdict}**'}"
 
 
 def _runs(found):
     yield from ("## What was run", "")
     yield from _head(
-        *("study", "nets", "seeds", "runs", "iterations", "images each", "crop", "start", "minutes a run"),
-        *("hours in all", "commits"),
+        *("study", "nets", "seeds", "runs", "iterations", "images per iteration", "crop", "start"),
+        *("minutes a run, median", "hours of runs", "commits"),
     )
+    missing = []
     for study in STUDIES.values():
         runs = [one for by_seed in found[study.name].values() for one in by_seed.values()]
+        if len(runs) < len(study.nets) * len(study.seeds):
+            missing.append(f"`{study.name}`")
+        if not runs:
+            continue
         start = "trunk of the seed" if study.start else "scratch"
         crop = study.experiment(study.nets[0]).crop_size
         cells = [f"[{study.name}](#{_anchor(study.title)})", len(study.nets), len(study.seeds)]
         cells.append(f"{len(runs)} of {len(study.nets) * len(study.seeds)}")
-        if not runs:
-            yield _row(*cells, study.max_iter, "-", crop, start, "-", "-", "-")
-            continue
         (images,) = {one.images for one in runs}
         seconds = [one.seconds for one in runs]
         commits = ", ".join(sorted({_short(one.commit) for one in runs}))
-        times = (f"{fmean(seconds) / 60:.1f}", f"{sum(seconds) / 3600:.1f}")
+        times = (f"{median(seconds) / 60:.1f}", f"{sum(seconds) / 3600:.1f}")
         yield _row(*cells, study.max_iter, images, crop, start, *times, commits)
-    yield from ("", "Times are of training alone, of each run by itself, while another ran beside it.")
+    yield from ("", "Times are of training alone, of each run by itself, while others ran beside it.")
+    if missing:
+        yield f"Not run yet, or not all of it: {', '.join(missing)}; `python tools/ablation.py run docs/results` does."
 
 
 def _short(commit):
@@ -102,10 +117,9 @@ def _anchor(title):
 def _study(study, found, folder):
     yield from (f"## {study.title}", "", study.about, "")
     nets = {net: runs for net, runs in known(found, study).items() if runs and net in (study.base, *study.nets)}
-    if not any(net in study.nets for net in nets):
-        yield from ("Not run yet.", f"`python tools/ablation.py run docs/results --study {study.name}` does.")
-        return
     yield from _scores(study, nets)
+    if study.nets == TABLE_1:
+        yield from _like_the_papers(nets)
     yield from _branches(nets)
     if study.by_size:
         yield from _by_size(nets)
@@ -120,26 +134,34 @@ def _study(study, found, folder):
 
 
 def _scores(study, nets):
-    papers = {"Person-Part: gain": PERSON_PART, "VOC: gain": VOC} if study.nets == TABLE_1 else {}
-    yield from _head("net", "mean IOU", "seeds", f"beside `{study.base}`", "pixel accuracy", *papers)
+    yield from _head("net", "mean IOU", "seeds", f"above `{study.base}`", "pixel accuracy")
     for net in dict.fromkeys((study.base, *study.nets)):
         runs = nets.get(net)
         if not runs:
-            yield _row(f"`{net}`", "not run", 0, "", "", *("" for _ in papers))
+            yield _row(f"`{net}`", "not run", 0, "", "")
             continue
         accuracy = {seed: 100 * one.evaluation.pixel_accuracy for seed, one in runs.items()}
-        beside = paired(scores(runs), scores(nets[study.base])) if net != study.base and study.base in nets else None
-        shown = _difference(beside, 2) if beside else ""
-        printed = [_gain(grid, net) for grid in papers.values()]
-        yield _row(f"`{net}`", _mean(scores(runs)), len(runs), shown, _mean(accuracy), *printed)
+        above = paired(scores(runs), scores(nets[study.base])) if net != study.base and study.base in nets else None
+        shown = _difference(above, 2) if above else ""
+        yield _row(f"`{net}`", _mean(scores(runs)), len(runs), shown, _mean(accuracy))
 
 
-def _gain(grid, net):
-    """What the paper prints a cell of table 1's form to be above the baseline."""
-    if net == "largefov":
-        return f"baseline {grid.baseline:.2f}"
-    merge, extra = net.removesuffix("_esupv"), net.endswith("_esupv")
-    return f"{grid.cell(int(merge[-1]), merge[:-1], extra).value - grid.baseline:+.2f}"
+def _like_the_papers(nets):
+    """Mean IOU in the layout of tables 1, 3 and 5, beside theirs."""
+    grids = {"Person-Part": PERSON_PART, "VOC": VOC, "VOC from COCO": VOC_FROM_COCO}
+    with_and_without = itertools.product((*grids, "here"), ("", " w/ E-Supv"))
+    yield from ("", "The same, as tables 1, 3 and 5 print theirs:", "")
+    yield from _head("scales", "merging", *(f"{name}{extra}" for name, extra in with_and_without))
+    baselines = [cell for grid in grids.values() for cell in (f"{grid.baseline:.2f}", "")]
+    yield _row("1", "baseline", *baselines, _mean_of(nets, "largefov"), "")
+    for scales, merge in PERSON_PART.cells:
+        printed = [f"{value:.2f}" for grid in grids.values() for value in grid.cells[scales, merge]]
+        ours = [_mean_of(nets, f"{merge}{scales}{extra}") for extra in ("", "_esupv")]
+        yield _row({2: "1, 0.5", 3: "1, 0.75, 0.5"}[scales], merge, *printed, *ours)
+
+
+def _mean_of(nets, net):
+    return f"{fmean(scores(nets[net]).values()):.2f}" if net in nets else ""
 
 
 def _branches(nets):
@@ -149,18 +171,21 @@ def _branches(nets):
         return
     scales = sorted({scale for runs in shown.values() for scale in _first(runs).mean_iou_of_branches}, key=float)[::-1]
     yield from ("", "Each scale's own score map, and all merged:", "")
-    yield from _head("net", *(f"scale {scale}" for scale in scales), "merged")
+    yield from _head("net", *(f"scale {scale}" for scale in scales), "merged", "merged above scale 1")
     for net, runs in shown.items():
         branches = [[one.evaluation.mean_iou_of_branches.get(scale) for one in runs.values()] for scale in scales]
         cells = ["-" if None in values else _mean(dict(enumerate(100 * v for v in values))) for values in branches]
-        yield _row(f"`{net}`", *cells, _mean(scores(runs)))
+        alone = {seed: 100 * one.evaluation.mean_iou_of_branches["1"] for seed, one in runs.items()}
+        gain = _difference(paired(scores(runs), alone), 2) if len(scales) > 1 else ""
+        yield _row(f"`{net}`", *cells, _mean(scores(runs)), gain)
 
 
 def _by_size(nets):
     titles = [f"{low} to {high}" for low, high, *_ in _first(next(iter(nets.values()))).iou_by_size]
     counts = [count for _, _, count, _ in _first(next(iter(nets.values()))).iou_by_size]
-    yield from ("", "IOU of the shapes by object size, the square root of an object's area in pixels; each pixel")
-    yield from ("counts with the object next to it:", "")
+    yield from ("", "IOU by object size, the square root of its area in pixels: mean over the classes that have such")
+    yield from ("objects. A pixel of background counts with the object next to it. Diameters end at 216 pixels, so",)
+    yield from ("that no triangle and no star is in the last column.", "")
     yield from _head("net", *titles)
     yield _row("objects", *counts)
     for net, runs in nets.items():
@@ -238,22 +263,29 @@ def _best(found, others):
     if not runs:
         yield "There is none yet."
         return
+    chosen = [one for by_seed in found["camvid_long"].values() for one in by_seed.values()]
     best = max(runs, key=lambda one: one.evaluation.mean_iou)
-    start = STUDIES[best.study].start
-    trunk = found[start[0]][start[1]].get(best.seed) if start else None
-    minutes, words = best.seconds / 60, "training of one core's"
-    if trunk:
-        minutes, words = minutes + trunk.seconds / 60, f"{words}, its trunk's included"
-    yield f"`camvid_{best.net}` of {best.study}, seed {best.seed}: the best of {len(runs)} runs on the images that it"
-    yield "is chosen by, and so a little too good. Others without pretraining, mostly on other images or sizes:"
+    yield "Beside other nets without pretraining; most of their numbers are of other images or sizes, as said there:"
     yield ""
-    yield from _head("net", "mean IOU", "on", "time, or source")
-    yield _row("here", f"{100 * best.evaluation.mean_iou:.2f}", "val, 480x360", f"{minutes:.0f} minutes, {words}")
+    yield from _head("net", "mean IOU", "on", "training, or source")
+    for one in chosen:
+        yield _ours(found, one, "chosen beforehand")
+    yield _ours(found, one=best, how=f"the best of {len(runs)} runs, and so a little too good")
     if others.exists():
         with reading(others):
             known_ones = tomllib.loads(others.read_text(encoding="utf-8"))["net"]
         for one in known_ones:
             yield _row(one["name"], f"{one['mean_iou']:.2f}", one["on"], one["source"])
+
+
+def _ours(found, one, how):
+    """A net of ours on CamVid, with the minutes that it and its trunk have taken."""
+    start = STUDIES[one.study].start
+    trunk = found[start[0]][start[1]].get(one.seed) if start else None
+    minutes = (one.seconds + (trunk.seconds if trunk else 0)) / 60
+    words = f"{minutes:.0f} minutes on one core{', its trunk included' if trunk else ''}"
+    name = f"`camvid_{one.net}` of {one.study}, seed {one.seed}: {how}"
+    return _row(name, f"{100 * one.evaluation.mean_iou:.2f}", "val, 480x360", words)
 
 
 def _by_scale(nets, lines):
@@ -283,6 +315,8 @@ def _difference(difference, digits):
     if difference.interval is None:
         return f"{difference.mean:+.{digits}f}"
     low, high = difference.interval
+    while digits < 4 and any(bound and round(bound, digits) == 0 for bound in (low, high)):
+        digits += 1  # on which side of zero it ends
     return f"{difference.mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 

@@ -1,5 +1,6 @@
 """The pictures of docs/results.md: claims with their intervals, and scores and weights by object size."""
 
+import math
 from pathlib import Path
 from statistics import fmean
 
@@ -17,9 +18,9 @@ def draw(folder):
     from attscale import plots  # matplotlib, which the page does without
 
     found = kept.find_all(folder)
-    points = [(claim, one) for claim, one in differences(found) if one and claim.unit == "points"]
-    if points:
-        rows = [(f"{claim.text} ({claim.study})", one.mean, one.interval) for claim, one in points]
+    told = [(claim, name, one) for claim, by_study in differences(found) for name, one in by_study.items()]
+    rows = [(f"{claim.text} ({name})", one.mean, one.interval) for claim, name, one in told if claim.unit == "points"]
+    if rows:
         label = f"points of mean IOU, with {100 * CONFIDENCE:.0f} % intervals over seeds"
         plots.intervals(Path(folder, CLAIMS), rows, label)
         yield Path(folder, CLAIMS)
@@ -45,7 +46,8 @@ def _sizes(nets):
     sizes = [line[:2] for line in first.iou_by_size]
     shown = {net: nets[net] for net in _SHOWN if net in nets}
     scores = {
-        net: _means(runs, lambda one: [100 * (line[3] or 0) for line in one.iou_by_size]) for net, runs in shown.items()
+        net: _means(runs, lambda one: [math.nan if line[3] is None else 100 * line[3] for line in one.iou_by_size])
+        for net, runs in shown.items()
     }
     weights = {
         f"scale {scale:g}": _means(nets[_SHOWN[-1]], lambda one, at=at: [line[3][at] for line in one.attention_by_size])
