@@ -56,7 +56,8 @@ def _claims(found, folder):
     if not any(by_study for _, by_study in all_of_them):
         yield "No run can tell yet."
         return
-    yield from ("The averages over several nets were chosen after the runs of `shapes`, the single claims before.", "")
+    yield "Chosen after the runs of `shapes` had been scored: the averages over several nets and, of more scales"
+    yield from ("than one, two scales with and three without extra supervision. All else was there before.", "")
     for topic, claims in itertools.groupby(all_of_them, key=lambda one: one[0].topic):
         claims = list(claims)
         studies = [name for name in STUDIES if any(name in by_study for _, by_study in claims)]
