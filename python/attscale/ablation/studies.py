@@ -70,8 +70,9 @@ STUDIES = {
             about="All 13 nets of a seed start from the trunk of that seed, and train for a tenth of its "
             "iterations, so that 65 runs take about two hours, two at a time. The trunk already knows the "
             "task and has a trained classifier, as in the paper's table 5 (start from MS-COCO), not as in "
-            "tables 1 and 3 (ImageNet). That favours the single scale and the branch of scale 1. Nor are the scales equals here: outlines tell the classes, and half the resolution "
-            "loses them, as each scale's own score map shows below; on CamVid the scales are about equal.",
+            "tables 1 and 3 (ImageNet). That favours the single scale and the branch of scale 1. Nor are the "
+            "scales equals here: outlines tell the classes, and half the resolution loses them, as each "
+            "scale's own score map shows below. On CamVid the scales are about equal.",
             dataset="shapes",
             nets=TABLE_1,
             base="largefov",
