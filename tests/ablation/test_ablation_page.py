@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from statistics import fmean, stdev
 
 import pytest
 from PIL import Image
@@ -217,7 +218,7 @@ def test_weights(text, study, value):
         ("Attention is better than max: two scales, without", "attention2", "max2"),
         ("Two scales merged by average, without extra", "average2", "largefov"),
         ("Two scales merged by attention are better than three", "attention2", "attention3"),
-        ("It helps max over three", "max3_esupv", "max3"),
+        ("Extra supervision helps max over three", "max3_esupv", "max3"),
         ("Three scales are better than two: attention", "attention3_esupv", "attention2_esupv"),
         ("A fourth scale", "attention3_esupv", "attention4_esupv"),
         ("Attention on fc8 is worse", "attention3_esupv", "attention3_esupv_fc8"),
@@ -261,11 +262,17 @@ def test_what_the_readme_says():
     nets = dict(zip(("largefov", "max3_esupv", "average3_esupv", "attention3_esupv"), (
         r"one scale (\d+\.\d+);", r"merged by max (\d+\.\d+),", r"by average (\d+\.\d+),", r"by attention (\d+\.\d+)\.",
     ), strict=True))  # fmt: skip
-    found = kept.find(FOLDER, STUDIES["shapes"])
-    for net, words in nets.items():
-        scores = [100 * one.evaluation.mean_iou for one in found[net].values()]
-        assert len(scores) == int(number)
-        assert re.search(words, said)[1] == f"{sum(scores) / len(scores):.2f}"
+    merged = r"ahead of one scale, (\S+), .* merges them: max (\S+), average (\S+), attention (\S+), from three seeds"
+    streets = dict(zip((f"{net}_narrow" for net in nets), re.search(merged, said).groups(), strict=True))
+    shapes = {net: re.search(words, said)[1] for net, words in nets.items()}
+    for study, expected, numbers in (("shapes", int(number), shapes), ("camvid", 3, streets)):
+        found = kept.find(FOLDER, STUDIES[study])
+        for net, printed in numbers.items():
+            scores = [100 * one.evaluation.mean_iou for one in found[net].values()]
+            assert len(scores) == expected
+            assert printed == f"{fmean(scores):.2f}"
+    scores = [100 * one.evaluation.mean_iou for one in found["attention3_esupv_narrow"].values()]
+    assert f"no pretraining, 3 seeds | - | {fmean(scores):.2f} ± {stdev(scores):.2f} |" in said
     by_text = {claim.text: by_study.get("shapes") for claim, by_study in differences(kept.find_all(FOLDER))}
     above = "Three scales merged by {}, with extra supervision, are better than one"
     over = "Attention is better than {}: three scales, with extra supervision"
@@ -273,6 +280,9 @@ def test_what_the_readme_says():
         HOLDS
     }
     assert HOLDS not in {by_text[above.format(merge)].verdict for merge in ("max", "average")}
+    streets = {claim.text: by_study.get("camvid") for claim, by_study in differences(kept.find_all(FOLDER))}
+    assert {streets[above.format(merge)].verdict for merge in ("max", "average", "attention")} == {HOLDS}
+    assert HOLDS not in {streets[over.format(merge)].verdict for merge in ("max", "average")}
     extra = by_text["Extra supervision helps (6 pairs of nets)"]
     assert re.search(r"extra supervision adds (\d\.\d) points on average", said)[1] == f"{extra.mean:.1f}"
     assert extra.verdict == HOLDS

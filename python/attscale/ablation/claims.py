@@ -189,7 +189,7 @@ def _extra_supervision():
     source = 'section 4.1, "regardless of what merging scheme"'
     for scales, merge in itertools.product((2, 3), _MERGES):
         pair = ((scales, merge, True), (scales, merge, False))
-        yield _cells("Extra supervision", f"It helps {merge} over {_WORDS[scales]} scales", source, pair)
+        yield _cells("Extra supervision", f"Extra supervision helps {merge} over {_WORDS[scales]} scales", source, pair)
 
 
 def _number_of_scales():
