@@ -181,12 +181,14 @@ def test_a_study_beside_another_and_one_of_streets(tmp_path):
     assert line(streets, "`attention3_esupv_narrow`", "1", "0.20") == ["0.60"] * 10  # weights by class
     assert line(streets, "`attention3_esupv_narrow`", "1", "0.50")[2] == "0.90"  # by height
     best = "`camvid_attention3_esupv_narrow` of camvid, seed 0: the best of 3 runs, and so a little too good"
-    assert line(text, best) == ["33.00", "val, 480x360", "3 minutes on one core, its trunk included"]
+    assert line(text, best) == ["33.00", "val, 480x360", "3 minutes beside other runs, its trunk included"]
     assert "chosen beforehand" not in text
     long = STUDIES["camvid_long"]
     kept.write(tmp_path, long, kept_of(long, "attention3_esupv_narrow", 0, 0.32))
     best = "`camvid_attention3_esupv_narrow` of camvid_long, seed 0: chosen beforehand"
-    assert line(page.page(tmp_path), best)[0] == "32.00"
+    text = page.page(tmp_path)
+    assert line(text, best)[0] == "32.00"
+    assert "the best of 4 runs" in text
     assert line(text, "A", "60.50") == ["val", "B"]
     assert "0123456+ |" in text
 
@@ -273,6 +275,8 @@ def test_what_the_readme_says():
             assert printed == f"{fmean(scores):.2f}"
     scores = [100 * one.evaluation.mean_iou for one in found["attention3_esupv_narrow"].values()]
     assert f"no pretraining, 3 seeds | - | {fmean(scores):.2f} ± {stdev(scores):.2f} |" in said
+    (longer,) = kept.find(FOLDER, STUDIES["camvid_long"])["attention3_esupv_narrow"].values()
+    assert f"trained for longer | - | {100 * longer.evaluation.mean_iou:.2f} |" in said
     by_text = {claim.text: by_study.get("shapes") for claim, by_study in differences(kept.find_all(FOLDER))}
     above = "Three scales merged by {}, with extra supervision, are better than one"
     over = "Attention is better than {}: three scales, with extra supervision"
