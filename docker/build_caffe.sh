@@ -355,9 +355,14 @@ cmake -S "$work/src" -B "$work/build" "${options[@]}" >>"$log" 2>&1 || failed
 minutes=2
 [ "$DEVICE" = cpu ] || minutes=15
 say "compiling with $jobs jobs (about $minutes minutes on two cores; log: $log)"
+next=0
 set +e
 make -C "$work/build" -j"$jobs" caffe pycaffe caffe.bin 2>&1 | tee -a "$log" |
-  awk 'match($0, /^\[ *[0-9]+%\]/) { p = substr($0, 2, 3) + 0; if (p >= next_p) { printf "caffe: %3d %%\n", p; fflush(); next_p = p - p % 10 + 10 } }' >&2
+  while IFS= read -r line; do
+    [[ $line =~ ^\[\ *([0-9]+)%\] ]] || continue
+    percent=${BASH_REMATCH[1]}
+    [ "$percent" -lt "$next" ] || { printf 'caffe: %3d %%\n' "$percent" >&2; next=$((percent - percent % 10 + 10)); }
+  done
 status=${PIPESTATUS[0]}
 set -e
 [ "$status" = 0 ] || failed
