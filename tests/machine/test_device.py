@@ -7,8 +7,11 @@ from pathlib import Path
 import caffe
 import pytest
 
+from attscale import experiments
 from attscale.errors import RunError
 from attscale.machine import build, device
+from attscale.prototxt import Model
+from attscale.training import runs, trainer
 
 # as in Caffe's math_functions.hpp, where CPU_ONLY leaves it out
 GPU = "#include <cstddef>\nnamespace caffe { void caffe_gpu_memcpy(const size_t, const void*, void*) {} }\n"
@@ -94,3 +97,15 @@ def test_the_drivers_address_of_a_gpu(monkeypatch):
     assert device.bus_id(1) == "0000:01:00.0"
     with pytest.raises(RunError, match="the PCI address of GPU 2"):
         device.bus_id(2)
+
+
+def test_a_trainer_chooses_its_device_before_it_makes_a_net(monkeypatch):
+    """With cuDNN the first net is on a GPU; where there is none it would end the process without our line."""
+    from attscale.machine import limits
+
+    order = []
+    monkeypatch.setattr(device, "choose", lambda gpus, rank: order.append((gpus, rank)))
+    monkeypatch.setattr(limits, "check_batch", order.append)
+    model = Model.of(experiments.find("shapes_largefov"))
+    trainer.set_up(model, runs.RunOptions.of(model.row, data="data", gpus=(0, 1), threads=1), 1)
+    assert order == [((0, 1), 1), model]

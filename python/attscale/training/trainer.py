@@ -53,9 +53,9 @@ def set_up(model, options, rank=0):
     from attscale.machine import device, limits
     from attscale.machine.threads import limit_threads
 
-    limits.check_batch(model)
     limit_threads(model, options.threads)
-    device.choose(options.gpus, rank)
+    device.choose(options.gpus, rank)  # before the first net: with cuDNN it is on a GPU, or the end where there is none
+    limits.check_batch(model)
 
 
 def share(folder, rank):
