@@ -130,14 +130,14 @@ def _printed(pairs):
     return ", ".join(f"{mean:+.2f} {name}" for name, mean in means.items())
 
 
-def _cells(topic, text, source, *pairs, narrow=False):
+def _cells(topic, text, source, *pairs, everywhere=False):
     """A claim that some cells are better than others, on average.
 
-    On `shapes`; where the study of CamVid and those from scratch have the nets, in these as well (narrow).
+    On `shapes`; where the study of CamVid and those from scratch have the nets, in these as well (everywhere).
     """
     nets = [tuple(map(_net, pair)) for pair in pairs]
     values = {"shapes": mean_ahead(nets)}
-    if narrow:
+    if everywhere:
         on_camvid = mean_ahead([(f"{net}_narrow", f"{other}_narrow") for net, other in nets])
         values |= {"camvid": on_camvid, "shapes_scratch": values["shapes"], "camvid_scratch": on_camvid}
     return Claim(topic=topic, text=text, source=source, paper=_printed(pairs), values=values)
@@ -168,9 +168,9 @@ def _on_average():
 def _several_scales():
     for scales, extra, merge in itertools.product((2, 3), (False, True), _MERGES):
         text = f"{_WORDS[scales].capitalize()} scales merged by {merge}, {_with(extra)}, are better than one"
-        narrow = (scales, extra) == (3, True)
+        everywhere = (scales, extra) == (3, True)
         pair = ((scales, merge, extra), _BASELINE)
-        yield _cells("More scales than one", text, "section 4.1 and conclusion", pair, narrow=narrow)
+        yield _cells("More scales than one", text, "section 4.1 and conclusion", pair, everywhere=everywhere)
 
 
 def _with(extra):
@@ -182,7 +182,7 @@ def _attention():
     for scales, extra, other in itertools.product((2, 3), (False, True), ("max", "average")):
         text = f"Attention is better than {other}: {_WORDS[scales]} scales, {_with(extra)}"
         pair = ((scales, "attention", extra), (scales, other, extra))
-        yield _cells("Attention against max and average", text, source, pair, narrow=(scales, extra) == (3, True))
+        yield _cells("Attention against max and average", text, source, pair, everywhere=(scales, extra) == (3, True))
 
 
 def _extra_supervision():
