@@ -12,6 +12,7 @@ import time
 import pytest
 
 from conftest import REPO
+from helpers.containers import require_engine
 
 pytestmark = pytest.mark.docker
 
@@ -20,8 +21,7 @@ OWNER = 4321  # a user that exists neither here nor in the image
 
 def checkout(folder):
     """A copy of the checkout that belongs to user 4321, with the CPU switch."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("no Docker engine answers")
+    require_engine()
     if os.geteuid():
         pytest.skip("only root can give files to another user")
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

@@ -1,11 +1,11 @@
 """docker/unpack_debian.sh: libraries below a folder, by an ordinary user, where some are installed without headers."""
 
-import shutil
 import subprocess
 
 import pytest
 
 from conftest import REPO
+from helpers.containers import container, require_engine
 
 pytestmark = pytest.mark.docker
 
@@ -33,23 +33,18 @@ LIBRARIES = ("boost_thread", "openblas", "glog", "protobuf", "lmdb", "hdf5", "hd
 @pytest.fixture(scope="module")
 def inside():
     """Runs a line of a shell as the user 4321, or another, in a container of Debian 12 with our folder docker/."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("no Docker engine answers")
-    command = ["docker", "run", "--detach", "--rm", "debian:bookworm", "sleep", "infinity"]
-    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    require_engine()
+    with container("debian:bookworm") as name:
 
-    def run(line, user="4321"):
-        command = ["docker", "exec", "--user", user, "--workdir", "/home", name, "bash", "-c", line]
-        return subprocess.run(command, capture_output=True, text=True, timeout=900)
+        def run(line, user="4321"):
+            command = ["docker", "exec", "--user", user, "--workdir", "/home", name, "bash", "-c", line]
+            return subprocess.run(command, capture_output=True, text=True, timeout=900)
 
-    try:
         subprocess.run(["docker", "cp", REPO / "docker", f"{name}:/home/docker"], check=True, capture_output=True)
         install = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
         done = run(f"chmod 777 /home; apt-get -qq update && {install} {' '.join(INSTALLED)} >/dev/null", user="root")
         assert done.returncode == 0, done.stderr
         yield run
-    finally:
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True)
 
 
 def test_headers_of_libraries_that_are_installed_without(inside):

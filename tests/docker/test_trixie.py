@@ -1,11 +1,11 @@
 """Debian 13: the checkout in a bare container, set up by make; a training, the CRF and tests of Caffe there."""
 
-import shutil
 import subprocess
 
 import pytest
 
 from conftest import REPO
+from helpers.containers import container, require_engine
 
 pytestmark = pytest.mark.docker
 
@@ -15,18 +15,15 @@ IMAGE = "debian:trixie"
 @pytest.fixture(scope="module")
 def inside():
     """A function that runs a line of bash in the checkout, in a new container that has nothing but git and make."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("no Docker engine answers")
+    require_engine()
     if subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode:
         pytest.skip(f"no image {IMAGE} is here")
-    command = ["docker", "run", "--detach", "--rm", "--workdir", "/attscale", IMAGE, "sleep", "infinity"]
-    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    with container(IMAGE, "--workdir", "/attscale") as name:
 
-    def run(line, **options):
-        command = ["docker", "exec", "--interactive", name, "bash", "-c", line]
-        return subprocess.run(command, capture_output=True, text=True, timeout=1500, **options)
+        def run(line, **options):
+            command = ["docker", "exec", "--interactive", name, "bash", "-c", line]
+            return subprocess.run(command, capture_output=True, text=True, timeout=1500, **options)
 
-    try:
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
         files = subprocess.run(listed, cwd=REPO, capture_output=True, text=True, check=True).stdout
         files = "".join(f"{file}\n" for file in files.splitlines() if (REPO / file).exists())
@@ -38,8 +35,6 @@ def inside():
             command = ["docker", "exec", "--interactive", name, "tar", "-xf", "-", "--no-same-owner"]
             subprocess.run(command, stdin=tar.stdout, check=True, timeout=120)
         yield run
-    finally:
-        subprocess.run(["docker", "rm", "--force", name], capture_output=True)
 
 
 def test_setup_training_and_the_tests_of_what_is_compiled(inside):

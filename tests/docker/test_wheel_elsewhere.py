@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
 
 import pytest
 
 from conftest import REPO, one_line_error
+from helpers.containers import container, require_engine
 
 pytestmark = pytest.mark.docker
 
@@ -24,8 +23,7 @@ PREPARE = ("tools/prepare_data.py", "shapes", "--train", "12", "--val", "3")
 @pytest.fixture(scope="module")
 def wheels():
     """The folder of wheels, made by `make wheel`."""
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True).returncode:
-        pytest.skip("no Docker engine answers")
+    require_engine()
     made = subprocess.run(["make", "wheel"], cwd=REPO, capture_output=True, text=True, timeout=1500)
     assert made.returncode == 0, made.stderr[-3000:]
     return REPO / "build/wheel"
@@ -34,15 +32,13 @@ def wheels():
 @pytest.fixture(scope="module")
 def bare(wheels):
     """Runs a command of user 4321 in a bare container, in whose folder are the wheels, two installed, and the tools."""
-    name = f"attscale-wheel-{os.getpid()}"
     image = f"debian:{platform.freedesktop_os_release()['VERSION_CODENAME']}"
-    subprocess.run(["docker", "run", "--rm", "--detach", "--name", name, image, "sleep", "infinity"], check=True)
+    with container(image) as name:
 
-    def run(*command, user="4321", timeout=900):
-        inside = ["docker", "exec", "--user", user, "--workdir", "/home", "--env", "HOME=/home", name, *command]
-        return subprocess.run(inside, capture_output=True, text=True, timeout=timeout)
+        def run(*command, user="4321", timeout=900):
+            inside = ["docker", "exec", "--user", user, "--workdir", "/home", "--env", "HOME=/home", name, *command]
+            return subprocess.run(inside, capture_output=True, text=True, timeout=timeout)
 
-    try:
         setup = "apt-get -qq update && apt-get install -y -qq --no-install-recommends python3 python3-venv"
         done = run("sh", "-c", f"{setup} && chown 4321 /home", user="root", timeout=600)
         assert done.returncode == 0, done.stderr
@@ -53,8 +49,6 @@ def bare(wheels):
         done = run("sh", "-c", f"python3 -m venv venv && {two}", timeout=1800)
         assert done.returncode == 0, done.stderr
         yield run
-    finally:
-        subprocess.run(["docker", "kill", name], capture_output=True)
 
 
 def test_there_is_no_compiler(bare):

@@ -185,7 +185,7 @@ def _by_size(nets):
     titles = [f"{low} to {high}" for low, high, *_ in _first(next(iter(nets.values()))).iou_by_size]
     counts = [count for _, _, count, _ in _first(next(iter(nets.values()))).iou_by_size]
     yield from ("", "IOU by object size, the square root of its area in pixels: mean over the classes that have such")
-    yield from ("objects. A pixel of background counts with the object next to it. Diameters end at 216 pixels, so",)
+    yield "objects. A pixel of background counts with the object next to it. Diameters end at 216 pixels, so"
     yield from ("that no triangle and no star is in the last column.", "")
     yield from _head("net", *titles)
     yield _row("objects", *counts)

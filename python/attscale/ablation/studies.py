@@ -24,7 +24,11 @@ class Study:
     by_size: bool = False  # the data set has maps of objects
     crf: tuple[str, ...] = ()  # nets that are scored after the CRF as well
     sheet: str | None = None  # the net whose predictions and weight maps are pictured, of the first seed
-    photographs: bool = False  # the images may not be published, nor pictures of them
+
+    @property
+    def photographs(self):
+        """Whether the images are other people's, and may not be published, nor pictures of them."""
+        return self.dataset != "shapes"
 
     def experiment(self, net):
         """The experiment of one of the nets."""
@@ -130,7 +134,6 @@ STUDIES = {
             about="Photographs of streets, 480x360. The single-scale net from scratch, by the recipe for narrow nets, "
             "which was chosen on `shapes`.",
             dataset="camvid",
-            photographs=True,
             nets=_narrow("largefov"),
             base="largefov_narrow",
             seeds=_THREE,
@@ -143,7 +146,6 @@ STUDIES = {
             "iterations. Nothing was tuned on CamVid, but its val had been looked at before: an earlier try "
             "of 10,000 iterations from scratch, by attention, was scored there.",
             dataset="camvid",
-            photographs=True,
             nets=_narrow("largefov", *_MERGED),
             base="largefov_narrow",
             seeds=_THREE,
@@ -158,7 +160,6 @@ STUDIES = {
             about="One net for the best number, chosen before any study on CamVid was scored: the paper's best form, "
             "from the trunk of seed 0, for twice the trunk's iterations.",
             dataset="camvid",
-            photographs=True,
             nets=_narrow("attention3_esupv"),
             base="attention3_esupv_narrow",
             seeds=(0,),
@@ -172,7 +173,6 @@ STUDIES = {
             title="The steps of Attention to Refine on CamVid",
             about="From the same trunks, with two scales.",
             dataset="camvid",
-            photographs=True,
             nets=_narrow("attention2_esupv", *_STEPS),
             base="attention2_esupv_narrow",
             seeds=_THREE,
@@ -185,7 +185,6 @@ STUDIES = {
             about="The same nets without a trunk: they train from scratch for as many iterations as the trunks, "
             "which are the single scale beside them.",
             dataset="camvid",
-            photographs=True,
             nets=_narrow(*_MERGED),
             base="largefov_narrow",
             beside="camvid_trunk",
