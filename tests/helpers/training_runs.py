@@ -42,6 +42,16 @@ def start(folder, *arguments, env=None):
     )
 
 
+def trainers_begin_with(folder, *lines):
+    """The environment in which lines of Python in `folder` run first in each training process, before its own."""
+    body = "\n    ".join(("import atexit, pathlib, signal, time", *lines))
+    (folder / "sitecustomize.py").write_text(
+        f'import sys\nif "attscale.training.trainer" in sys.orig_argv:\n    {body}\n'
+    )
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
 def weights(folder):
     return {name: layer.blobs for name, layer in caffemodel.read(folder / runs.FINAL).layers.items()}
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from helpers.training_runs import (
     taken,
     train,
     train_row,
+    trainers_begin_with,
     wait_for,
     weights,
 )
@@ -77,12 +79,16 @@ def test_a_stopped_run_ends_well_and_continues_to_the_same_weights(home, number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_stopped_while_it_starts_can_be_continued(number, home):
-    """The signal comes as soon as there is a trainer, which has yet to import Caffe."""
-    name = f"early{number}"
-    process = start(home, "--out", name)
+def test_a_run_stopped_while_it_starts_can_be_continued(number, home, tmp_path):
+    """The signal comes when there is a trainer, which has yet to import anything: it waits until it is heard."""
+    name, go = f"early{number}", tmp_path / "go"
+    waits = trainers_begin_with(tmp_path, f"while not pathlib.Path({str(go)!r}).exists():", "    time.sleep(0.01)")
+    process = start(home, "--out", name, env=waits)
     wait_for(lambda: processes_of(home / name))
     process.send_signal(number)
+    [trainer] = processes_of(home / name)
+    wait_for(lambda: number in pending(trainer))
+    go.touch()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
     assert out == f"continue with: python tools/train.py --resume {name}\n"
@@ -91,6 +97,22 @@ def test_a_run_stopped_while_it_starts_can_be_continued(number, home):
     done = train(home, "--resume", name)
     assert done.returncode == 0, done.stderr
     assert_same_weights(home / name, home / "whole")
+
+
+def pending(pid):
+    """The signals that a process has been sent and has yet to take."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd:"))
+    mask = int(line.split()[1], 16)
+    return {number for number in signal.valid_signals() if mask >> (number - 1) & 1}
+
+
+def test_signals_that_come_when_all_is_done_are_ignored(home, tmp_path):
+    """What a user or a scheduler sends while the trainer ends would else make a failure of a finished run."""
+    late = [f"atexit.register(signal.raise_signal, signal.{name})" for name in ("SIGTERM", "SIGINT")]
+    process = start(home, "--max-iter", 2, "--out", "late", env=trainers_begin_with(tmp_path, *late))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "weights: late/final.caffemodel" in out
 
 
 def test_a_trainer_killed_while_it_starts_leaves_a_run_to_continue(home):

@@ -58,7 +58,7 @@ def main(argv):
     from attscale.training import models
 
     options = runs.load(folder)
-    with stopping.Stop() as stop:
+    with stopping.Stop(last=True) as stop:
         trainer.set_up(models.of(options), options)
         measured = measure(options, folder, stop)
     if measured is None:

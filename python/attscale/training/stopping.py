@@ -23,10 +23,14 @@ class Stop:
 
     Where several ranks wait for each other in every iteration, the first decides for all, at the latest before the
     iteration that is to be the last. Nobody finishes an iteration that the first has not begun, so that all know.
+
+    last: the process has nothing to do after it but to end. A signal that comes then is ignored, since all is kept;
+    by default it would end the process, and look like a failure.
     """
 
-    def __init__(self):
+    def __init__(self, *, last=False):
         self.asked = None
+        self._last = last
         self._rank, self._ranks = 0, 1
         self._decided = memoryview(bytearray(SHARED)).cast("q")
 
@@ -37,7 +41,7 @@ class Stop:
 
     def __exit__(self, *_):
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self._last else handler)
 
     def share(self, memory, rank, ranks):
         """Decides from now on together with the other ranks, by way of SHARED bytes of `memory` that all map."""
