@@ -12,10 +12,15 @@ import sys
 import time
 import zlib
 
+import numpy as np
 import pytest
+from pycocotools import mask as rle
 
+from attscale.errors import UserError
 from conftest import REPO
-from fuzz import harness, mutations, opinions, readers
+from fuzz import harness, mutations, opinions
+from fuzz.readers import READERS
+from fuzz.readers.base import Base, Reader
 from helpers.archives import label, palette_png
 
 SECONDS = os.environ.get("ATTSCALE_FUZZ_SECONDS")
@@ -32,7 +37,7 @@ def table(tmp_path_factory):
     return {values["reader"]: values for values in json.loads((folder / "table.json").read_text())}
 
 
-@pytest.mark.parametrize("name", readers.READERS)
+@pytest.mark.parametrize("name", READERS)
 def test_damage_is_refused_or_does_no_harm(name, table):
     found = table[name]
     assert not found["faults"], json.dumps(found["faults"], indent=1)
@@ -40,16 +45,16 @@ def test_damage_is_refused_or_does_no_harm(name, table):
     assert found["accepted"] > 0  # or all was
 
 
-class Stumbling(readers.Reader):
+class Stumbling(Reader):
     """Takes bytes, and does with some of them what no reader should."""
 
     def bases(self, folder):
-        yield readers.Base("x", bytes(3))
+        yield Base("x", bytes(3))
 
     def read(self, path):
         data = path.read_bytes()
         if len(data) < 3:
-            raise readers.UserError("too short")
+            raise UserError("too short")
         if data[0] > 64:
             raise ValueError(data[0])
         if data[0] > 2:
@@ -110,9 +115,9 @@ def test_run_lengths_are_read_as_coco_writes_them(counts, runs):
 
 
 def test_run_lengths_of_pycocotools_cover_their_image():
-    masks = readers.np.random.default_rng(0).integers(0, 2, (20, 30, 40), readers.np.uint8)
+    masks = np.random.default_rng(0).integers(0, 2, (20, 30, 40), np.uint8)
     for mask in masks:
-        text = readers.coco.rle.encode(readers.np.asfortranarray(mask))["counts"].decode()
+        text = rle.encode(np.asfortranarray(mask))["counts"].decode()
         assert sum(opinions.runs_of(text)) == mask.size
 
 
