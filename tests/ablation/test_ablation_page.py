@@ -28,7 +28,7 @@ def folder(tmp_path):
     }.items():  # fmt: skip
         for seed, score in enumerate(scores):
             one = kept_of(study, net, seed, score)
-            if net in study.crf:
+            if net == study.shown:
                 one = dataclasses.replace(one, crf=dataclasses.replace(one.evaluation, crf=True, mean_iou=score + 0.1))
             kept.write(tmp_path, study, one)
     return tmp_path

@@ -37,7 +37,7 @@ def path_of(folder, study, net, seed):
 
 def is_finished(study, net, run):
     """Whether the run folder holds all that `of_run` reads."""
-    ends = [run, run / "crf"] if net in study.crf else [run]
+    ends = [run, run / "crf"] if net == study.shown else [run]
     return all((end / evaluations.EVALUATION).exists() for end in ends)
 
 
@@ -60,7 +60,7 @@ def of_run(study, net, seed, run):
         commit=record["versions"]["attscale"],
         start=start,
         evaluation=_without_paths(run),
-        crf=_without_paths(run / "crf") if net in study.crf else None,
+        crf=_without_paths(run / "crf") if net == study.shown else None,
     )
     _check(one, study, net, seed, run)
     return one

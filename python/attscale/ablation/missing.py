@@ -39,7 +39,7 @@ def sweeps(study, folder, runs, *, nets=(), seeds=()):
     for lacking in dict.fromkeys(missing.values()):
         alike = tuple(seed for seed, others in missing.items() if others == lacking)
         for crf in (False, True):
-            if chosen := tuple(net for net in lacking if (net in study.crf) == crf):
+            if chosen := tuple(net for net in lacking if (net == study.shown) == crf):
                 yield Sweep(study, chosen, alike, start, crf)
 
 
@@ -54,15 +54,15 @@ def keep(folder, runs):
 
 
 def sheet(study, folder, runs, data):
-    """What tools/visualize.py is asked for, as words, to picture a study's net of the first seed; None: nothing.
+    """What tools/visualize.py is asked for, as words, to picture the net that is shown, of the first seed; or None.
 
     Up to four images, all over val, beside the net that the study stands by. data: folder of the data sets.
     """
-    if not study.sheet or Path(folder, pictures.of_maps(study)).exists():
+    if not study.shown or Path(folder, pictures.of_maps(study)).exists():
         return None
-    row, seed = study.experiment(study.sheet), study.seeds[0]
+    row, seed = study.experiment(study.shown), study.seeds[0]
     beside = STUDIES[study.beside or study.name]
-    weights = study.folder(runs, study.sheet, seed) / FINAL
+    weights = study.folder(runs, study.shown, seed) / FINAL
     baseline = beside.folder(runs, beside.base, seed) / FINAL
     if not weights.exists():
         return None

@@ -235,12 +235,12 @@ def _recalibration(nets):
 
 
 def _crf(study, nets):
-    for net in study.crf:
-        refined = {seed: 100 * one.crf.mean_iou for seed, one in nets.get(net, {}).items() if one.crf}
-        if refined:
-            gain = _difference(paired(refined, scores(nets[net])), 2)
-            before, after = _mean(scores(nets[net])), _mean(refined)
-            yield from ("", f"The dense CRF on `{net}`, with VOC's parameters: {before} before, {after} after, {gain}.")
+    net = study.shown
+    refined = {seed: 100 * one.crf.mean_iou for seed, one in nets.get(net, {}).items() if one.crf}
+    if refined:
+        gain = _difference(paired(refined, scores(nets[net])), 2)
+        before, after = _mean(scores(nets[net])), _mean(refined)
+        yield from ("", f"The dense CRF on `{net}`, with VOC's parameters: {before} before, {after} after, {gain}.")
 
 
 def _maps(study, folder):
@@ -248,12 +248,12 @@ def _maps(study, folder):
     if not picture or not Path(folder, picture).exists():
         return
     shown = "prediction and weight of each scale" if study.photographs else "image, truth, predictions, weights"
-    yield from ("", f"`{study.sheet}`, seed {study.seeds[0]}, {shown}:", "")
+    yield from ("", f"`{study.shown}`, seed {study.seeds[0]}, {shown}:", "")
     yield f"![predictions and weight maps]({folder.name}/{picture})"
     if study.photographs:
-        run = study.folder("runs/ablation", study.sheet, study.seeds[0]) / FINAL
+        run = study.folder("runs/ablation", study.shown, study.seeds[0]) / FINAL
         yield from ("", "The photographs are other people's. This sets them, and the ground truth, beside ours:", "")
-        yield f"    python tools/visualize.py {study.experiment(study.sheet).name} --weights {run}"
+        yield f"    python tools/visualize.py {study.experiment(study.shown).name} --weights {run}"
 
 
 def _best(found, others):

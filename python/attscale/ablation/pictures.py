@@ -38,7 +38,7 @@ def of_sizes(study, nets):
 
 def of_maps(study):
     """The name of the sheet of predictions and weight maps that `tools/ablation.py run` has drawn, or None."""
-    return f"{study.name}_maps.png" if study.sheet else None
+    return f"{study.name}_maps.png" if study.shown else None
 
 
 def _sizes(nets):

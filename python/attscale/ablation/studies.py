@@ -22,8 +22,7 @@ class Study:
     max_iter: int
     start: tuple[str, str] | None = None  # study and net, whose weights of the same seed all start from; or scratch
     by_size: bool = False  # the data set has maps of objects
-    crf: tuple[str, ...] = ()  # nets that are scored after the CRF as well
-    sheet: str | None = None  # the net whose predictions and weight maps are pictured, of the first seed
+    shown: str | None = None  # the net that is scored after the CRF as well, and whose weight maps are pictured
 
     @property
     def photographs(self):
@@ -84,8 +83,7 @@ STUDIES = {
             max_iter=1500,
             start=_SHAPES,
             by_size=True,
-            crf=("attention3_esupv",),
-            sheet="attention3_esupv",
+            shown="attention3_esupv",
         ),
         Study(
             name="shapes_design",
@@ -151,8 +149,7 @@ STUDIES = {
             seeds=_THREE,
             max_iter=3000,
             start=_STREETS,
-            crf=_narrow("attention3_esupv"),
-            sheet="attention3_esupv_narrow",
+            shown="attention3_esupv_narrow",
         ),
         Study(
             name="camvid_long",
@@ -165,8 +162,7 @@ STUDIES = {
             seeds=(0,),
             max_iter=20000,
             start=_STREETS,
-            crf=_narrow("attention3_esupv"),
-            sheet="attention3_esupv_narrow",
+            shown="attention3_esupv_narrow",
         ),
         Study(
             name="camvid_refine",
