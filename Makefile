@@ -25,6 +25,11 @@ export CAFFE_ROOT
 export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
+# Compilers and programs of such a prefix come after those of the system.
+ifneq ($(CMAKE_PREFIX_PATH),)
+export PATH := $(PATH):$(subst :,/bin:,$(subst ;,:,$(CMAKE_PREFIX_PATH)))/bin
+endif
+
 # Where it is set, every start of a command would compile our modules anew: a demo has a dozen, the tests hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -114,7 +119,7 @@ endif
 	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
 
-# PyTorch's CPU build, which nets are tested against and benchmarks measured beside; without it those tests are skipped.
+# PyTorch, which nets are tested against and benchmarks measured beside; without it those tests are skipped.
 torch: .venv/done
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[bench]'
 

@@ -62,7 +62,7 @@ need() {
   done < <(rows "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
   echo "setup: not found below ${named[*]} /usr/local /usr: ${missing[*]}; Debian and Ubuntu have that in" \
-    "$(once "${on_debian[@]}"), Fedora in $(once "${on_fedora[@]}"), conda-forge in $(once "${on_conda[@]}")" >&2
+    "$(once "${on_debian[@]}"), Fedora in $(once "${on_fedora[@]}"), conda-forge in $(once "${on_conda[@]}")${named[*]:+; nothing is installed where CMAKE_PREFIX_PATH is set}" >&2
   return 1
 }
 

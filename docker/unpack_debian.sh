@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # On Debian and Ubuntu without root: unpacks the libraries that Caffe needs below a folder, from the packages that apt
-# knows, and arranges them so that the build finds them there. Compiler, make, cmake, patch, xz and Python with its
-# headers have to be there.
+# knows, and arranges them so that the build finds them there. Compiler, make, cmake, patch, xz and Python, with its
+# headers and venv (python3-dev, python3-venv), have to be there.
 #
 #   docker/unpack_debian.sh ~/prefix && export CMAKE_PREFIX_PATH=~/prefix/usr && make setup
 set -euo pipefail
@@ -30,9 +30,12 @@ find . -xtype l | while read -r link; do
   [ ! -e "${target#"$prefix"}" ] || { mkdir -p "${target%/*}"; ln -sf "${target#"$prefix"}" "$target"; }
 done
 shopt -s nullglob
-cd "$prefix/usr/include"
+rm -rf usr/include/python3*  # of python3-dev, where an interpreter in /usr does not look
+libraries=$prefix/usr/lib/$(gcc -print-multiarch)
+mkdir -p usr/include "$libraries"  # where only programs were missing, there are none
+cd usr/include
 for header in ./*-linux-gnu/openblas-pthread/*.h hdf5/serial/*.h; do ln -sf "$header" .; done  # as installing does
-cd "$prefix/usr/lib"/*-linux-gnu
+cd "$libraries"
 for library in openblas-pthread/libopenblas.so*; do ln -sf "$library" .; done
 for library in libhdf5_serial*.so; do ln -sf "$library" "${library/_serial/}"; done
 rm -f ../../bin/h5cc  # it would say where HDF5 is when installed

@@ -1,5 +1,6 @@
 """docker/build_caffe.sh: what is built is reused and stays what it is; what fails leaves nothing that looks built."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -410,14 +411,14 @@ def test_bad_settings_are_one_line(tmp_path, environment, said):
     assert said in failure(run(SCRIPT, CAFFE_PREFIX=str(tmp_path / "out"), **environment))
 
 
-def interrupted(prefix):
+def interrupted(prefix, **environment):
     """Builds the real sources until they are being compiled, kills all of it, returns what it said by then."""
     log = Path(f"{prefix}.work/log")
     said = prefix.parent / "said"
     log.unlink(missing_ok=True)
     with said.open("w") as file:
         process = subprocess.Popen(
-            [SCRIPT], env={**CLEAN, "CAFFE_PREFIX": str(prefix)}, stderr=file, start_new_session=True
+            [SCRIPT], env={**CLEAN, "CAFFE_PREFIX": str(prefix), **environment}, stderr=file, start_new_session=True
         )
     try:
         for _ in range(240):
@@ -428,16 +429,23 @@ def interrupted(prefix):
         else:
             pytest.fail("the build never began to compile")
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     return said.read_text()
 
 
 def test_an_interrupted_build_leaves_nothing(tmp_path):
-    """Stopped in the middle of compiling the real sources, the prefix is not there and the next call builds anew."""
-    prefix = tmp_path / "out"
-    interrupted(prefix)
+    """Stopped in the middle of compiling the real sources, the prefix is not there and the next call builds anew.
+
+    The first with Anaconda's HDF5 on the path, or another's: the system's is taken.
+    """
+    prefix, other = tmp_path / "out", tmp_path / "anaconda"
+    write(other / "bin/h5cc", f"#!/bin/sh\necho gcc -I{other}/include -L{other}/lib {other}/lib/libhdf5.so\n", 0o755)
+    write(other / "lib/libhdf5.so", "no library")
+    interrupted(prefix, PATH=f"{other}/bin:{os.environ['PATH']}")
     assert not prefix.exists()
+    assert str(other) not in Path(f"{prefix}.work/build/CMakeCache.txt").read_text()
     leftovers = [write(Path(f"{prefix}.{name}"), "half") for name in ("new/lib/x", "work/src/x", "work/build/x")]
     assert "caffe: configuring (cpu)" in interrupted(prefix)  # not "already built", not "another build is under way"
     assert not [path for path in leftovers if path.exists()]

@@ -68,7 +68,8 @@ def test_what_is_missing_is_one_line_and_nothing_is_installed(machine):
     assert done.returncode == 1
     assert done.stderr == (
         f"setup: not found below /nowhere {machine.prefix} /usr/local /usr: alpha beta; Debian and Ubuntu have that in "
-        "libalpha-dev alpha-tools beta-compiler, Fedora in alpha-devel, conda-forge in alpha=1.2 beta\n"
+        "libalpha-dev alpha-tools beta-compiler, Fedora in alpha-devel, conda-forge in alpha=1.2 beta; "
+        "nothing is installed where CMAKE_PREFIX_PATH is set\n"
     )
     assert not machine.asked.exists()
 
