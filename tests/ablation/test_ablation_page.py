@@ -275,6 +275,13 @@ def test_what_the_readme_says():
             assert printed == f"{fmean(scores):.2f}"
     scores = [100 * one.evaluation.mean_iou for one in found["attention3_esupv_narrow"].values()]
     assert f"no pretraining, 3 seeds | - | {fmean(scores):.2f} ± {stdev(scores):.2f} |" in said
+    alone = [
+        fmean(100 * one.evaluation.mean_iou_of_branches["0.75"] for one in runs.values())
+        for net, runs in found.items()
+        if "esupv" in net
+    ]
+    assert f"Scale 0.75 of the same nets has {min(alone):.1f} to {max(alone):.1f} alone" in said
+    assert f"seed 0 alone ({scores[0]:.2f} of those)" in said
     (longer,) = kept.find(FOLDER, STUDIES["camvid_long"])["attention3_esupv_narrow"].values()
     assert f"trained for longer | - | {100 * longer.evaluation.mean_iou:.2f} |" in said
     by_text = {claim.text: by_study.get("shapes") for claim, by_study in differences(kept.find_all(FOLDER))}
@@ -290,3 +297,6 @@ def test_what_the_readme_says():
     extra = by_text["Extra supervision helps (6 pairs of nets)"]
     assert re.search(r"extra supervision adds (\d\.\d) points on average", said)[1] == f"{extra.mean:.1f}"
     assert extra.verdict == HOLDS
+    (claim,) = (claim for claim in CLAIMS if claim.text.startswith("Extra supervision helps (6"))
+    from_coco = re.search(r"where the paper has (\d\.\d) from a start like this one", said)[1]
+    assert from_coco == f"{float(re.search(r'([-+.0-9]+) VOC from COCO', claim.paper)[1]):.1f}"

@@ -172,12 +172,16 @@ def _branches(nets):
         return
     scales = sorted({scale for runs in shown.values() for scale in _first(runs).mean_iou_of_branches}, key=float)[::-1]
     yield from ("", "Each scale's own score map, and all merged:", "")
-    yield from _head("net", *(f"scale {scale}" for scale in scales), "merged", "merged above scale 1")
+    yield from _head("net", *(f"scale {scale}" for scale in scales), "merged", "merged above its best scale")
     for net, runs in shown.items():
         branches = [[one.evaluation.mean_iou_of_branches.get(scale) for one in runs.values()] for scale in scales]
         cells = ["-" if None in values else _mean(dict(enumerate(100 * v for v in values))) for values in branches]
-        alone = {seed: 100 * one.evaluation.mean_iou_of_branches["1"] for seed, one in runs.items()}
-        gain = _difference(paired(scores(runs), alone), 2) if len(scales) > 1 else ""
+        own = {
+            scale: {seed: 100 * one.evaluation.mean_iou_of_branches[scale] for seed, one in runs.items()}
+            for scale in _first(runs).mean_iou_of_branches
+        }
+        best = max(own, key=lambda scale: fmean(own[scale].values()))  # of all seeds
+        gain = _difference(paired(scores(runs), own[best]), 2) if len(own) > 1 else ""
         yield _row(f"`{net}`", *cells, _mean(scores(runs)), gain)
 
 

@@ -13,7 +13,7 @@ NOTES = "notes.toml"
 _HEAD = """\
 # Benchmarks
 
-Written by `make bench`: every number here is out of the files in [benchmarks](benchmarks), none is typed.
+Written by `make bench`: the numbers are those of the files in [benchmarks](benchmarks), but for a few in the notes.
 
 Times do not hold from machine to machine. So each figure is a ratio of two things that were measured in turn, each time
 in a process of its own; medians of the rounds, and in brackets from where to where the rounds went. Nets have random
