@@ -70,7 +70,7 @@ def test_processes_end_with_their_parent(tmp_path):
     wait_until(lambda: all(map(has_ended, workers)))
 
 
-def wait_until(true, seconds=30):
+def wait_until(true, seconds=300):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -83,8 +83,8 @@ def nap(seconds):
 
 
 def test_leaving_in_the_middle_does_not_wait_for_what_the_others_are_at():
-    began = time.monotonic()
     results = processes.in_processes(nap, [(0,), (60,), (60,)], 2)
     assert next(results) == 0
+    began = time.monotonic()
     results.close()  # as Ctrl-C does
     assert time.monotonic() - began < 30

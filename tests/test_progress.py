@@ -1,8 +1,7 @@
 """Bars on a terminal, lines elsewhere."""
 
-import time
-
 import pytest
+import tqdm.std
 
 from attscale import progress
 
@@ -14,10 +13,19 @@ def terminal(request, monkeypatch):
     return bool(request.param)
 
 
-def test_a_log_holds_a_line_now_and_then(terminal, capsys):
+@pytest.fixture
+def clock(monkeypatch):
+    """[seconds], which pass only when a test says so; for tqdm and for us."""
+    now = [0.0]
+    for place in (tqdm.std, progress.time):
+        monkeypatch.setattr(place, "time", lambda: now[0])
+    return now
+
+
+def test_a_log_holds_a_line_now_and_then(terminal, capsys, clock):
     with progress.Bar(total=30, desc="shapes", unit="it") as bar:
         for _ in range(30):
-            time.sleep(0.02)
+            clock[0] += 0.02
             bar.update()
         progress.say("in between")
     said = capsys.readouterr().err
@@ -25,7 +33,7 @@ def test_a_log_holds_a_line_now_and_then(terminal, capsys):
     assert ("\r" in said) == terminal
     if not terminal:
         lines = [line for line in said.splitlines() if line != "in between"]
-        assert 2 <= len(lines) <= 4
+        assert len(lines) == 3  # after 0.2 and 0.4 s, and the last
         assert lines[-1].startswith("shapes: 100% 30/30 [00:0")
         assert len(set(lines)) == len(lines)
 
@@ -41,15 +49,15 @@ def test_a_bar_that_is_disabled_says_nothing(terminal, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_pause_does_not_count(terminal):
+def test_a_pause_does_not_count(terminal, clock):
     with progress.Bar(total=10, smoothing=0) as bar:
         for number in range(10):
-            time.sleep(0.01)
+            clock[0] += 0.01
             bar.update()
             if number == 4:
                 with bar.pause():
-                    time.sleep(0.5)
-        assert bar.format_dict["elapsed"] < 0.5
+                    clock[0] += 0.5
+        assert bar.format_dict["elapsed"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

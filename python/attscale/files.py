@@ -86,7 +86,8 @@ def clear(folder):
     Others may be at work there: what somebody is still writing stays.
     """
     for path in Path(folder).rglob(f".*{_PARTIAL}"):
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(path, "rb") as file:
+        # to be written: network file systems lock nothing else
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(path, "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 

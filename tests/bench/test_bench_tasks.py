@@ -46,7 +46,6 @@ def test_training_by_layers():
     assert cost.layers["conv1_2"][0] > 0
     assert cost.layers["conv1_2"][1] > 0
     assert forward + backward <= cost.seconds
-    assert cost.layers["data"][0] < cost.layers["conv1_2"][0]  # in memory, it is nothing
     assert cost.sgemm > 0.1
     assert 2**25 < cost.memory < 2**31
 

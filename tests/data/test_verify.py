@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -5,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +112,16 @@ def test_a_process_that_is_killed_is_one_line_with_the_place(mini):
     killer.join()
 
 
+def workers_of(group):
+    """The processes of a group that multiprocessing has started to work."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(pid)) == group and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
 def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
     """As a terminal sends it, to the whole group; right after the start, while the processes import what they need."""
     command = [sys.executable, REPO / "tools/prepare_data.py", "shapes", "--verify"]
@@ -119,9 +131,12 @@ def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
     (mini / "list/train.txt").write_text("".join(lines))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
-        seen = process.stderr.readline(1)  # the progress bar: the processes have been started
+        while not (workers := workers_of(process.pid)):
+            assert process.poll() is None
+            time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
-        said = seen + process.stderr.read()
+        said = process.stderr.read()
+    assert workers
     assert process.returncode == 130
     assert said.endswith("stopped\n")
     assert "Traceback" not in said

@@ -74,7 +74,7 @@ class Workshop:
 
     def build(self, **environment):
         paths = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHON": sys.executable}
-        settings = {"NOTES": str(self.folder / "notes"), "CAFFE_MIRROR": "http://nowhere"} | environment
+        settings = {"NOTES": str(self.folder / "notes"), "CAFFE_MIRROR": "http://nowhere.invalid"} | environment
         return run(self.script, **paths, **settings)
 
     def source(self, name="source"):
@@ -291,7 +291,7 @@ def test_debians_source_is_fetched_unless_all_of_it_is_there(workshop):
             lack(folder / name)
             done = workshop.build()
             assert "fetching Debian's source package" in done.stderr
-            assert "http://nowhere does not deliver the source of caffe" in done.stderr.splitlines()[-1]
+            assert "http://nowhere.invalid does not deliver the source of caffe" in done.stderr.splitlines()[-1]
             for each in names:
                 write(folder / each, each)
 
@@ -423,7 +423,7 @@ def interrupted(prefix, **environment):
     try:
         for _ in range(240):
             time.sleep(0.5)
-            if log.exists() and "Building" in log.read_text():
+            if log.exists() and "Building CXX object" in log.read_text():
                 break
             assert process.poll() is None, said.read_text()
         else:

@@ -226,7 +226,8 @@ def _heard(child, said, errors):
             began, worked = time.monotonic(), _work(child)
             continue
         elapsed, work = time.monotonic() - began, _work(child) - worked
-        if (elapsed > _IDLE and work < 0.2) or work > _BUSY or elapsed > _LONGEST:
+        idle = elapsed > _IDLE and work < 0.2 and _sleeps(child)
+        if idle or work > _BUSY or elapsed > _LONGEST:
             words = f"{elapsed:.0f} s, of which {work:.0f} s of work"
             yield "hung", "at work" if work > 0.2 else "waiting", words
             return
@@ -243,11 +244,21 @@ def _heard(child, said, errors):
 
 def _work(pid):
     """Seconds of work that a process has done."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0
+
+
+def _sleeps(pid):
+    """Whether a process waits for something that may never come, and not for a core or a disk."""
+    return _stat(pid)[:1] == ["S"]
+
+
+def _stat(pid):
+    """What /proc/PID/stat has behind the name; nothing where the process has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return []
 
 
 def _child(inputs, numbers, until, says, errors):

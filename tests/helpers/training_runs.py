@@ -19,6 +19,8 @@ from attscale.weights import caffemodel
 from conftest import REPO
 
 ITERATIONS = 24
+#: Seconds after which a test gives up: importing Caffe takes 2 on an idle machine, 20 on one with much else to do.
+PATIENCE = 300
 
 
 def command(*arguments):
@@ -27,7 +29,7 @@ def command(*arguments):
 
 
 def train(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def start(folder, *arguments, env=None):
@@ -72,7 +74,7 @@ def assert_same_losses(folder, other):
     assert logs[0] == logs[1]
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

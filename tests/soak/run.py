@@ -58,7 +58,7 @@ class Soak:
         """The command as it is given again after a kill."""
         out, weights = self.folder / place / part, self.folder / "whole/train" / runs.FINAL
         length = ["--max-iter", ITERATIONS, "--snapshot-interval", 1]
-        if part == "train" and (out / runs.RECORD).exists():
+        if part == "train" and runs.is_begun(out):
             return ["train.py", "--resume", out]
         return {
             "train": ["train.py", NET, *length, "--batch-size", 1, "--out", out],

@@ -15,7 +15,7 @@ from attscale.data.images import write_label
 from attscale.errors import UserError
 from attscale.prototxt import Model
 from attscale.training import runs, stopping
-from helpers.training_runs import narrow, wait_for
+from helpers.training_runs import PATIENCE, narrow, wait_for
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_ranks_see_each_image_once_an_epoch(mini, tmp_path):
         path.write_text(text_format.MessageToString(net))
         reading = [sys.executable, "-c", _READ, str(path), "6"]
         processes.append(subprocess.Popen(reading, stdout=subprocess.PIPE, text=True))
-    seen = [[int(line) for line in process.communicate(timeout=60)[0].split()] for process in processes]
+    seen = [[int(line) for line in process.communicate(timeout=PATIENCE)[0].split()] for process in processes]
     for epoch in (slice(0, 3), slice(3, 6)):
         assert sorted(seen[0][epoch] + seen[1][epoch]) == [0, 1, 2, 3, 4, 5]
 
@@ -82,7 +82,7 @@ from attscale.prototxt import Model
 from attscale.training import loop, runs, stopping
 rank, folder, seconds = int(sys.argv[1]), pathlib.Path(sys.argv[2]), float(sys.argv[3])
 row = experiments.find("shapes")
-model = Model.of(row).having(max_iter=200)
+model = Model.of(row).having(max_iter=10**9)  # it ends by the signal
 run = object.__new__(loop._Run)
 intervals = {"test_interval": 3, "log_interval": 1000, "snapshot_interval": 1000}
 run.model, run.rank, run.start, run.best, run.sums = model, rank, 0, None, {}
@@ -91,7 +91,7 @@ run.options = runs.RunOptions.of(row, data="", gpus=(0, 1), **intervals)
 def step(iteration):
     "In NCCL's place: nobody leaves an iteration that the other has not entered."
     (folder / f"{rank}-{iteration}").touch()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not (folder / f"{1 - rank}-{iteration}").exists():
         if time.monotonic() > deadline:
             sys.exit(f"rank {rank} waits in iteration {iteration} for ever")
@@ -103,6 +103,7 @@ run._snapshot = lambda iteration: (folder / f"last-{rank}").write_text(str(itera
 with stopping.Stop(last=True) as stop:
     with open(folder / "shared", "r+b") as file:
         stop.share(mmap.mmap(file.fileno(), 0), rank, 2)
+    step(0)  # both have imported Caffe
     stop.begin()
     run.go(stop)
 """
@@ -121,10 +122,10 @@ def test_ranks_stop_after_the_same_iteration(testing, told, tmp_path):
     wait_for(lambda: (tmp_path / "1-4").exists())  # the first rank tests after iteration 3
     for rank in told:
         ranks[rank].send_signal(signal.SIGINT)
-    said = [process.communicate(timeout=60)[1] for process in ranks]
+    said = [process.communicate(timeout=PATIENCE)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0], said
     last = [int((tmp_path / f"last-{rank}").read_text()) for rank in (0, 1)]
-    assert last[0] == last[1] < 200
+    assert last[0] == last[1]
 
 
 def test_ranks_that_are_stopped_before_they_begin(tmp_path):

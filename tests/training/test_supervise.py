@@ -12,7 +12,7 @@ import pytest
 from attscale.errors import RunError, UserError
 from attscale.training import runs, supervise
 from conftest import one_line_error
-from helpers.training_runs import processes_of, stand_in, start, taken, wait_for
+from helpers.training_runs import PATIENCE, processes_of, stand_in, start, taken, wait_for
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_a_trainer_that_dies_takes_its_workers_with_it(home, tmp_path, number):
         time.sleep(1)
         (trainer,) = processes_of(tmp_path / "r")
         os.kill(trainer, number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=PATIENCE)
         done = subprocess.CompletedProcess([], process.returncode, out, err)
         one_line_error(done, f"training process 0 was ended by {number.name}")
-        wait_for(lambda: not workers_of(tmp_path), 10)
+        wait_for(lambda: not workers_of(tmp_path))
     finally:
         for pid in [*processes_of(tmp_path / "r"), *workers_of(tmp_path)]:
             os.kill(pid, signal.SIGKILL)

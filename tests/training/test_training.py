@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from attscale.training import journal, loop, models, runs, solvers
 from attscale.weights import manifest
 from conftest import REPO, one_line_error
 from helpers.training_runs import (
+    PATIENCE,
     assert_same_losses,
     assert_same_weights,
     command,
@@ -65,7 +65,7 @@ def test_a_stopped_run_ends_well_and_continues_to_the_same_weights(home, number)
     process = start(home, "--out", name)
     wait_for(lambda: taken(home / name))
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     assert f"continue with: python tools/train.py --resume {name}" in out
     assert not (home / name / runs.FINAL).exists()
@@ -89,7 +89,7 @@ def test_a_run_stopped_while_it_starts_can_be_continued(number, home, tmp_path):
     [trainer] = processes_of(home / name)
     wait_for(lambda: number in pending(trainer))
     go.touch()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     assert out == f"continue with: python tools/train.py --resume {name}\n"
     assert "stopped before the first iteration" in err
@@ -110,7 +110,7 @@ def test_signals_that_come_when_all_is_done_are_ignored(home, tmp_path):
     """What a user or a scheduler sends while the trainer ends would else make a failure of a finished run."""
     late = [f"atexit.register(signal.raise_signal, signal.{name})" for name in ("SIGTERM", "SIGINT")]
     process = start(home, "--max-iter", 2, "--out", "late", env=trainers_begin_with(tmp_path, *late))
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "weights: late/final.caffemodel" in out
 
@@ -119,7 +119,7 @@ def test_a_trainer_killed_while_it_starts_leaves_a_run_to_continue(home):
     process = start(home, "--out", "early")
     wait_for(lambda: processes_of(home / "early"))
     os.kill(processes_of(home / "early")[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     done = subprocess.CompletedProcess([], process.returncode, out, err)
     one_line_error(
         done, "training process 0 was ended by SIGKILL", "continue with: python tools/train.py --resume early"
@@ -144,16 +144,24 @@ def test_signals_between_the_steps_of_starting_up(mini, tmp_path, monkeypatch):
     assert (tmp_path / "make" / runs.FINAL).exists()
 
 
-def test_a_second_ctrl_c_stops_at_once(home):
-    process = start(home, "--out", "twice", "--batch-size", "40")  # an iteration of several seconds
-    wait_for(lambda: (home / "twice/train.prototxt").exists())
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+def test_a_second_ctrl_c_stops_at_once(home, tmp_path):
+    """In the middle of an iteration of ten minutes, which a first one would wait for."""
+    heard, busy = tmp_path / "heard", tmp_path / "busy"
+    slow = [
+        "from attscale.training import stopping",
+        "ask = stopping.Stop._ask",
+        "def noted(*arguments):",
+        f"    ask(*arguments), pathlib.Path({str(heard)!r}).touch()",
+        "stopping.Stop._ask = noted",
+        f"stopping.Stop.before = lambda *_: (pathlib.Path({str(busy)!r}).touch(), time.sleep(600))",
+    ]
+    process = start(home, "--out", "twice", env=trainers_begin_with(tmp_path, *slow))
+    for place in (busy, heard):
+        wait_for(place.exists)
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    wait_for(lambda: not processes_of(home / "twice"), 10)
+    wait_for(lambda: not processes_of(home / "twice"))
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])  # `make soak` has as many as one likes
@@ -168,7 +176,7 @@ def test_kills_at_random_moments_change_nothing(home, kills):
         process = start(home, *arguments)
         if number % 2:  # however slow the machine is, the run comes on
             before = taken(killed)
-            wait_for(lambda before=before: taken(killed) != before, 120)
+            wait_for(lambda before=before: taken(killed) != before)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=rng.uniform(0, 0.1) if number % 2 else rng.uniform(0.3, 1))
         assert process.returncode is None, "it finished, so that this kill would hit nothing"
@@ -176,8 +184,8 @@ def test_kills_at_random_moments_change_nothing(home, kills):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not processes_of(killed), 10)  # a trainer ends with its parent
-        if (killed / runs.RECORD).exists():
+        wait_for(lambda: not processes_of(killed))  # a trainer ends with its parent
+        if runs.is_begun(killed):
             arguments = ("--resume", killed.name)
     reached = int(taken(killed)[-1].removeprefix("iter_"))
     assert 2 <= reached < iterations
@@ -200,6 +208,8 @@ def test_runs_that_cannot_be_continued(home, tmp_path):
     one_line_error(train(tmp_path, "--resume", "nowhere"), "nowhere: no run (it has no run.json)")
     (tmp_path / "run.json").write_text('{"options": {"experiment": "shapes", "speed": 1}}')
     one_line_error(train(tmp_path, "--resume", "."), "run.json: RunOptions: unknown key 'speed'")
+    (tmp_path / "run.json").write_text("")  # its process was killed over it
+    one_line_error(train(tmp_path, "--resume", "."), ".: no run (it has no run.json)")
     (tmp_path / "run.json").write_text("{")
     one_line_error(train(tmp_path, "--resume", "."), "run.json: not readable: ")
     one_line_error(train(home, "--resume", "whole", "voc"), "was begun with: leave out NAME")
@@ -318,7 +328,7 @@ def test_what_kills_leave_is_cleared_when_the_run_goes_on(half):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.communicate()
-    wait_for(lambda: not processes_of(half), 10)
+    wait_for(lambda: not processes_of(half))
     assert not list(temporary.iterdir())
     assert not [path for path in half.rglob(".*")]
 

@@ -20,7 +20,7 @@ from attscale.prototxt import Model
 from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
-from helpers.training_runs import narrow, small_disk, start, taken, train, train_row, wait_for
+from helpers.training_runs import PATIENCE, narrow, small_disk, start, taken, train, train_row, wait_for
 
 
 def always_full(path):
@@ -50,7 +50,7 @@ def test_a_full_disk_while_training_is_one_line(home, tmp_path):
         with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as file:
             while True:
                 file.write(bytes(4096))
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         done = subprocess.CompletedProcess([], process.returncode, out, err)
         one_line_error(done, f"{disk}/r/", "cannot be written: No space left on device")
         assert "Exception" not in err
@@ -114,7 +114,7 @@ def test_a_label_out_of_range_in_the_middle(home, tmp_path):
     wait_for(lambda: taken(tmp_path / "r"))
     for path in (tmp_path / "data/shapes/SegmentationClass").iterdir():
         write_label(path, np.full((257, 257), 77, np.uint8))
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     done = subprocess.CompletedProcess([], process.returncode, out, err)
     one_line_error(done, "66049 pixels have the value 77, expected a class from 0 to 4 or 255 (iteration ", "kept in r")
     assert taken(tmp_path / "r")
@@ -123,7 +123,7 @@ def test_a_label_out_of_range_in_the_middle(home, tmp_path):
 
 def test_without_data_it_says_what_to_fetch(tmp_path):
     done = subprocess.run(
-        [sys.executable, REPO / "tools/train.py", "voc"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, REPO / "tools/train.py", "voc"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
     )
     one_line_error(
         done,

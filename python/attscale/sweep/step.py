@@ -64,7 +64,8 @@ def main(argv):
 
 def check(job):
     """Raises RunError where the experiment's folder holds a run that was begun with other options than the job's."""
-    if not any((job.folder / name).exists() for name in (runs.RECORD, runs.FINAL, EVALUATION, COMPLETE)):
+    results = runs.FINAL, EVALUATION, COMPLETE
+    if not runs.is_begun(job.folder) and not any((job.folder / name).exists() for name in results):
         return
     there = runs.load(job.folder)
     finished = (job.folder / runs.FINAL).exists()
@@ -88,7 +89,7 @@ def train(job):
     check(job)
     if (job.folder / runs.FINAL).exists():
         return
-    if not (job.folder / runs.RECORD).exists():
+    if not runs.is_begun(job.folder):
         runs.create(job.folder, job.run, sys.argv)
     supervise.run(job.folder)
     if not (job.folder / runs.FINAL).exists():

@@ -122,9 +122,14 @@ def create(folder, run_options, command):
             os.fsync(file.fileno())
 
 
+def is_begun(folder):
+    """Whether the run in `folder` has its record; one without a word is of a process that was killed over it."""
+    path = Path(folder, RECORD)
+    return path.exists() and path.stat().st_size > 0
+
+
 def _demand_none(folder):
-    """Raises RunError where `folder` has a record; one without a word is of a process that was killed over it."""
-    if (folder / RECORD).exists() and (folder / RECORD).stat().st_size:
+    if is_begun(folder):
         raise RunError(f"{folder} holds a run: continue it with --resume {folder}, or choose another --out")
 
 
@@ -149,7 +154,7 @@ def begun(folder, run_options, command):
 def load(folder):
     """The RunOptions of the run in `folder`. Raises RunError where there is none."""
     path = Path(folder, RECORD)
-    if not path.exists():
+    if not is_begun(folder):
         raise RunError(f"{folder}: no run (it has no {RECORD})")
     with reading(path, RunError):
         values = json.loads(path.read_text())["options"]
