@@ -47,7 +47,7 @@ demo: setup $(DEMO)/final.caffemodel $(DEMO)/benchmark_crf.json
 # A demo that was interrupted is continued, one that was trained is only scored again; `rm -r runs/demo` has the next one train anew.
 $(DEMO)/final.caffemodel: | setup
 	$(PYTHON) $(TOOLS)/prepare_data.py shapes
-	$(PYTHON) $(TOOLS)/train.py $(if $(wildcard $(DEMO)/run.json),--resume $(DEMO),shapes --out $(DEMO))
+	$(PYTHON) $(TOOLS)/train.py $(if $(shell [ -s $(DEMO)/run.json ] && echo begun),--resume $(DEMO),shapes --out $(DEMO))
 
 # How the CRF gains by a second process, for the report; measured once, after the training.
 $(DEMO)/benchmark_crf.json: | $(DEMO)/final.caffemodel
@@ -105,7 +105,7 @@ setup: .venv/done caffe
 # The .pth file puts Caffe on the path. A package that is compiled here, pydensecrf2, asks for a Cython that does not know
 # Python 3.13; without isolation it takes ours.
 ifneq ($(interpreter),)
-ifneq ($(realpath $(shell command -v $(interpreter))),$(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null))
+ifneq ($(realpath $(shell PATH='$(PATH)' command -v $(interpreter))),$(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null))
 .PHONY: .venv/done
 endif
 endif

@@ -215,7 +215,7 @@ work=$prefix.work
 mkdir -p "$work"
 exec 9>"$work/lock"
 flock -n -E 75 9 ||
-  { [ $? = 75 ] && die "another build is under way in $work"; die "no file can be locked in $work: CAFFE_PREFIX names another place"; }
+  { [ $? = 75 ] && die "another build is under way in $work"; die "no file can be locked in $work: CAFFE_PREFIX=DIR builds in another folder, and CAFFE_ROOT=DIR make setup uses that"; }
 rm -rf "$prefix.new" "$work/src" "$work/build"
 log=$work/log
 : >"$log"
@@ -327,11 +327,9 @@ options=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=OFF -DUSE_LEVELDB=O
   -DBUILD_docs=OFF "-Dpython_version=$python_version" "-DPYTHON_EXECUTABLE=$PYTHON" "-DPYTHON_INCLUDE_DIR=$python_include"
   "-DPYTHON_LIBRARY=$python_library" -DCMAKE_POLICY_VERSION_MINIMUM=3.5)  # cmake 4 asks for the last
 [ "$FAST" = off ] || options+=(-DUSE_OPENMP=ON)
-# Libraries beside a bin/ that is on PATH, Anaconda's say, would come before the system's, which Caffe is to be built with.
-if [ -z "$CMAKE_PREFIX_PATH" ]; then
-  echo 'set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)' >"$work/find.cmake"
-  options+=("-DCMAKE_PROJECT_INCLUDE=$work/find.cmake")
-fi
+# Libraries beside a bin/ that is on PATH, Anaconda's say, would come before those in /usr.
+echo 'set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH OFF)' >"$work/find.cmake"
+options+=("-DCMAKE_PROJECT_INCLUDE=$work/find.cmake")
 if [ "$DEVICE" = cpu ]; then
   # Most of the time goes into reading headers: a dozen files at a time is half the work.
   options+=(-DCPU_ONLY=ON -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=12)

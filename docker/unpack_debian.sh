@@ -31,7 +31,7 @@ find . -xtype l | while read -r link; do
 done
 shopt -s nullglob
 rm -rf usr/include/python3*  # of python3-dev, where an interpreter in /usr does not look
-libraries=$prefix/usr/lib/$(gcc -print-multiarch)
+libraries=$prefix/usr/lib/$(uname -m)-linux-gnu
 mkdir -p usr/include "$libraries"  # where only programs were missing, there are none
 cd usr/include
 for header in ./*-linux-gnu/openblas-pthread/*.h hdf5/serial/*.h; do ln -sf "$header" .; done  # as installing does

@@ -59,7 +59,7 @@ def test_processes_end_with_their_parent(tmp_path):
     script = tmp_path / "main.py"
     script.write_text(
         "import os, time\nfrom attscale.processes import in_processes\n"
-        "def work(number):\n    os.mkdir(f'{number} {os.getpid()}')\n    time.sleep(100)\n"
+        "def work(number):\n    os.mkdir(f'{number} {os.getpid()}')\n    time.sleep(1000)\n"
         "if __name__ == '__main__':\n    list(in_processes(work, [(1,), (2,)], 2))\n"
     )
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)

@@ -438,18 +438,20 @@ def interrupted(prefix, **environment):
 def test_an_interrupted_build_leaves_nothing(tmp_path):
     """Stopped in the middle of compiling the real sources, the prefix is not there and the next call builds anew.
 
-    The first with Anaconda's HDF5 on the path, or another's: the system's is taken.
+    With Anaconda's HDF5 on the path, or another's: the system's is taken, beside a prefix, too.
     """
     prefix, other = tmp_path / "out", tmp_path / "anaconda"
     write(other / "bin/h5cc", f"#!/bin/sh\necho gcc -I{other}/include -L{other}/lib {other}/lib/libhdf5.so\n", 0o755)
     write(other / "lib/libhdf5.so", "no library")
-    interrupted(prefix, PATH=f"{other}/bin:{os.environ['PATH']}")
+    path = f"{other}/bin:{os.environ['PATH']}"
+    interrupted(prefix, PATH=path)
     assert not prefix.exists()
-    assert str(other) not in Path(f"{prefix}.work/build/CMakeCache.txt").read_text()
     leftovers = [write(Path(f"{prefix}.{name}"), "half") for name in ("new/lib/x", "work/src/x", "work/build/x")]
-    assert "caffe: configuring (cpu)" in interrupted(prefix)  # not "already built", not "another build is under way"
+    said = interrupted(prefix, PATH=path, CMAKE_PREFIX_PATH=str(tmp_path / "prefix"))
+    assert "caffe: configuring (cpu)" in said  # not "already built", not "another build is under way"
     assert not [path for path in leftovers if path.exists()]
     assert not prefix.exists()
+    assert str(other) not in Path(f"{prefix}.work/build/CMakeCache.txt").read_text()
 
 
 @pytest.mark.skipif(not (REPO / "build/caffe-source").exists(), reason="Debian's source is not here")

@@ -100,7 +100,7 @@ def step(iteration):
 run._step, run._log = step, lambda iteration: None
 run._test = lambda iteration: time.sleep(seconds)  # of the first rank only
 run._snapshot = lambda iteration: (folder / f"last-{rank}").write_text(str(iteration))
-with stopping.Stop(last=True) as stop:
+with stopping.Stop(ends=True) as stop:
     with open(folder / "shared", "r+b") as file:
         stop.share(mmap.mmap(file.fileno(), 0), rank, 2)
     step(0)  # both have imported Caffe

@@ -251,8 +251,8 @@ def _maps(study, folder):
     picture = pictures.of_maps(study)
     if not picture or not Path(folder, picture).exists():
         return
-    shown = "prediction and weight of each scale" if study.photographs else "image, truth, predictions, weights"
-    yield from ("", f"`{study.shown}`, seed {study.seeds[0]}, {shown}:", "")
+    columns = "prediction and weight of each scale" if study.photographs else "image, truth, predictions, weights"
+    yield from ("", f"`{study.shown}`, seed {study.seeds[0]}, {columns}:", "")
     yield f"![predictions and weight maps]({folder.name}/{picture})"
     if study.photographs:
         run = study.folder("runs/ablation", study.shown, study.seeds[0]) / FINAL

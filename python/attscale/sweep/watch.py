@@ -28,7 +28,7 @@ def status(job):
     log = [record for record in journal.read(folder) if "losses" in record]
     if log:
         return "training", f"iteration {log[-1]['iteration']}, loss {sum(log[-1]['losses'].values()):.3f}"
-    return ("started", "") if (folder / runs.RECORD).exists() else ("waiting", "")
+    return ("started", "") if runs.is_begun(folder) else ("waiting", "")
 
 
 def end(folder, *, branches=False, by_size=False):

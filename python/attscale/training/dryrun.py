@@ -54,11 +54,10 @@ def _attempt(options):
 
 def main(argv):
     folder, _ = processes.adopt(argv)
-    stopping.second_interrupt_ends_at_once()
     from attscale.training import models
 
     options = runs.load(folder)
-    with stopping.Stop(last=True) as stop:
+    with stopping.Stop(ends=True) as stop:
         trainer.set_up(models.of(options), options)
         measured = measure(options, folder, stop)
     if measured is None:

@@ -1,6 +1,5 @@
 """How a training run is asked to stop, and how its ranks stop after the same iteration. Standard library only."""
 
-import os
 import signal
 import time
 
@@ -24,13 +23,13 @@ class Stop:
     Where several ranks wait for each other in every iteration, the first decides for all, at the latest before the
     iteration that is to be the last. Nobody finishes an iteration that the first has not begun, so that all know.
 
-    last: the process has nothing to do after it but to end. A signal that comes then is ignored, since all is kept;
+    ends: the process has nothing to do after it but to end. A signal that comes then is ignored, since all is kept;
     by default it would end the process, and look like a failure.
     """
 
-    def __init__(self, *, last=False):
+    def __init__(self, *, ends=False):
         self.asked = None
-        self._last = last
+        self._ends = ends
         self._rank, self._ranks = 0, 1
         self._decided = memoryview(bytearray(SHARED)).cast("q")
 
@@ -39,9 +38,10 @@ class Stop:
         release()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        ended_well = kind in (None, SystemExit)
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self._last else handler)
+            signal.signal(number, signal.SIG_IGN if self._ends and ended_well else handler)
 
     def share(self, memory, rank, ranks):
         """Decides from now on together with the other ranks, by way of SHARED bytes of `memory` that all map."""
@@ -79,16 +79,11 @@ class Stop:
         self.asked = signal.Signals(number).name
 
 
-def second_interrupt_ends_at_once():
-    """The parent passes on a first SIGINT or SIGTERM as such, and a second SIGINT as SIGQUIT."""
-    signal.signal(signal.SIGQUIT, lambda *_: os._exit(130))
-
-
 def hold():
     """Signals wait until `release`, in this process and in those that it starts meanwhile."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*SIGNALS, signal.SIGQUIT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def release():
     """What `hold` held arrives now."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*SIGNALS, signal.SIGQUIT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

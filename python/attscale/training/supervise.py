@@ -28,8 +28,9 @@ def run(folder, *, module="attscale.training.trainer", temporary=False):
     module: what the processes run, with folder, rank and our process id as arguments. temporary: the folder will not
     last, so nobody is told to continue what is in it.
     Raises UserError with the one-line cause when one fails, as `processes.failure`. One that fails ends the others. A
-    first SIGINT or SIGTERM is passed on, and the processes take a snapshot and end well; a second SIGINT ends them at
-    once. What they say is in the run's console.log, with the traces of errors.
+    first SIGINT or SIGTERM is passed on, and the processes take a snapshot and end well; a second SIGINT ends all at
+    once, by SystemExit here: a process in the middle of an iteration hears nothing. What they say is in the run's
+    console.log, with the traces of errors.
     """
     folder = Path(folder)
     options = runs.load(folder)
@@ -128,10 +129,11 @@ def _started(folder, ranks, module):
     children, asked = [], []
 
     def pass_on(number, _):
-        again = number == signal.SIGINT and signal.SIGINT in asked
+        if number == signal.SIGINT and signal.SIGINT in asked:
+            sys.exit(128 + number)  # which kills the children on its way
         asked.append(number)
         for child in children:
-            child.process.send_signal(signal.SIGQUIT if again else number)
+            child.process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in stopping.SIGNALS}
     try:

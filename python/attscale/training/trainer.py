@@ -16,8 +16,7 @@ from attscale.training import runs, stopping
 
 def main(argv):
     folder, rank = processes.adopt(argv)
-    stopping.second_interrupt_ends_at_once()
-    with stopping.Stop(last=True) as stop:  # before anything that takes time
+    with stopping.Stop(ends=True) as stop:  # before anything that takes time
         train(Path(folder), int(rank), stop)
 
 
