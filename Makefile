@@ -25,7 +25,7 @@ export CAFFE_ROOT
 export PYTHONPATH := $(CAFFE_ROOT)/python$(if $(PYTHONPATH),:$(PYTHONPATH))
 endif
 
-# Compilers and programs of such a prefix come after those of the system.
+# Compilers and programs of such a prefix come after those of the system; Make 4.3 does not hand this PATH to $(shell).
 ifneq ($(CMAKE_PREFIX_PATH),)
 export PATH := $(PATH):$(subst :,/bin:,$(subst ;,:,$(CMAKE_PREFIX_PATH)))/bin
 endif

@@ -46,6 +46,8 @@ def test_training_by_layers():
     assert cost.layers["conv1_2"][0] > 0
     assert cost.layers["conv1_2"][1] > 0
     assert forward + backward <= cost.seconds
+    batch = ours.InMemory.of(SMALL.row).train_net().layer[0]
+    assert (batch.name, batch.type) == ("data", "Input")  # in memory, it takes no time
     assert cost.sgemm > 0.1
     assert 2**25 < cost.memory < 2**31
 

@@ -1,6 +1,7 @@
 """docker/build_caffe.sh: what is built is reused and stays what it is; what fails leaves nothing that looks built."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import platform
@@ -247,6 +248,13 @@ def test_a_record_of_another_form_is_said_and_not_kept(workshop):
     first, second, *_ = workshop.build().stderr.splitlines()
     assert f"{workshop.record} is not of this version's form" in first
     assert "fetching Debian's source package" in second
+
+
+def test_a_second_build_at_the_same_time_is_refused(workshop):
+    lock = write(Path(f"{workshop.prefix}.work/lock"), "")
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "caffe: another build is under way in " in failure(workshop.build(CAFFE_SRC=str(workshop.source())))
 
 
 def test_an_edited_checkout_is_built_again(workshop):

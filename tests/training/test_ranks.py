@@ -125,7 +125,7 @@ def test_ranks_stop_after_the_same_iteration(testing, told, tmp_path):
     said = [process.communicate(timeout=PATIENCE)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [0, 0], said
     last = [int((tmp_path / f"last-{rank}").read_text()) for rank in (0, 1)]
-    assert last[0] == last[1]
+    assert last[0] == last[1] < 10**9
 
 
 def test_ranks_that_are_stopped_before_they_begin(tmp_path):

@@ -62,7 +62,7 @@ def test_a_trainer_that_dies_takes_its_workers_with_it(home, tmp_path, number):
         out, err = process.communicate(timeout=PATIENCE)
         done = subprocess.CompletedProcess([], process.returncode, out, err)
         one_line_error(done, f"training process 0 was ended by {number.name}")
-        wait_for(lambda: not workers_of(tmp_path))
+        wait_for(lambda: not workers_of(tmp_path), 10)
     finally:
         for pid in [*processes_of(tmp_path / "r"), *workers_of(tmp_path)]:
             os.kill(pid, signal.SIGKILL)

@@ -185,7 +185,7 @@ def test_kills_at_random_moments_change_nothing(home, kills):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
-        wait_for(lambda: not processes_of(killed))  # a trainer ends with its parent
+        wait_for(lambda: not processes_of(killed), 10)  # a trainer ends with its parent
         if runs.is_begun(killed):
             arguments = ("--resume", killed.name)
     reached = int(taken(killed)[-1].removeprefix("iter_"))
@@ -329,7 +329,7 @@ def test_what_kills_leave_is_cleared_when_the_run_goes_on(half):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.communicate()
-    wait_for(lambda: not processes_of(half))
+    wait_for(lambda: not processes_of(half), 10)
     assert not list(temporary.iterdir())
     assert not [path for path in half.rglob(".*")]
 

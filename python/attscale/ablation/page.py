@@ -174,12 +174,11 @@ def _branches(nets):
     yield from ("", "Each scale's own score map, and all merged:", "")
     yield from _head("net", *(f"scale {scale}" for scale in scales), "merged", "merged above its best scale")
     for net, runs in shown.items():
-        branches = [[one.evaluation.mean_iou_of_branches.get(scale) for one in runs.values()] for scale in scales]
-        cells = ["-" if None in values else _mean(dict(enumerate(100 * v for v in values))) for values in branches]
         own = {
             scale: {seed: 100 * one.evaluation.mean_iou_of_branches[scale] for seed, one in runs.items()}
             for scale in _first(runs).mean_iou_of_branches
         }
+        cells = [_mean(own[scale]) if scale in own else "-" for scale in scales]
         best = max(own, key=lambda scale: fmean(own[scale].values()))  # of all seeds
         gain = _difference(paired(scores(runs), own[best]), 2) if len(own) > 1 else ""
         yield _row(f"`{net}`", *cells, _mean(scores(runs)), gain)

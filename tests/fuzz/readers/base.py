@@ -55,6 +55,13 @@ def same(one, other):
     return np.array_equal(one, other)
 
 
+def taken_for(what, damage_of, data, value, other):
+    """As `Reader.changed`, by a second opinion of whether `data` is damaged; what: the kind of value, in words."""
+    if not same(value, other) and (damage := damage_of(data)):
+        return f"{damage}, and yet another {what} is read"
+    return None
+
+
 def picture(height=24, width=31, seed=0):
     return cv2.GaussianBlur(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8), (5, 5), 0)
 

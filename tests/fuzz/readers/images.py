@@ -9,7 +9,7 @@ from PIL import Image
 from attscale.data.images import read_image, read_label, voc_palette
 from attscale.inference import sources, submission
 from fuzz import mutations, opinions
-from fuzz.readers.base import Base, Reader, encoded, picture, real, same
+from fuzz.readers.base import Base, Reader, encoded, picture, real, taken_for
 from helpers.archives import jpeg, label, palette_png, saved
 from helpers.predictions import clip
 
@@ -58,9 +58,7 @@ class Png(Reader):
         return read_image(path)
 
     def changed(self, base, value, data, other):
-        if not same(value, other) and (damage := opinions.png_damage(data)):
-            return f"{damage}, and yet another image is read"
-        return None
+        return taken_for("image", opinions.png_damage, data, value, other)
 
 
 class OtherImages(Reader):
@@ -126,9 +124,7 @@ class LabelMaps(Reader):
         return read_label(path)
 
     def changed(self, base, value, data, other):
-        if not same(value, other) and (damage := opinions.png_damage(data)):
-            return f"{damage}, and yet another label map is read"
-        return None
+        return taken_for("label map", opinions.png_damage, data, value, other)
 
 
 class Submissions(LabelMaps):

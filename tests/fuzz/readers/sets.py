@@ -14,7 +14,7 @@ from attscale.data.images import check_label, read_label
 from attscale.errors import UserError
 from attscale.prepare import archives, coco, ledger, listfiles, voc10_part, voc12
 from fuzz import mutations, opinions
-from fuzz.readers.base import Base, Reader, real, same
+from fuzz.readers.base import Base, Reader, real, taken_for
 from helpers.archives import H, W, jpeg, label, mat, palette_png, tar, zipped
 
 
@@ -196,9 +196,7 @@ class Mats(Reader):
         return voc10_part.merge(str(path), path.read_bytes() if path.is_file() else b"")
 
     def changed(self, base, value, data, other):
-        if not same(value, other) and (damage := opinions.mat_damage(data)):
-            return f"{damage}, and yet another label map is read"
-        return None
+        return taken_for("label map", opinions.mat_damage, data, value, other)
 
 
 def _structs(dicts):
