@@ -185,6 +185,17 @@ def _attention():
         text = f"Attention is better than {other}: {_WORDS[scales]} scales, {_with(extra)}"
         pair = ((scales, "attention", extra), (scales, other, extra))
         yield _cells("Attention against max and average", text, source, pair, everywhere=(scales, extra) == (3, True))
+    best = (3, "attention", True)
+    for change, words in (("lr10", "learning at ten times the rate"), ("gaussian", "from the authors' start")):
+        for other in ("max", "average"):
+            worse = (3, other, True)
+            yield Claim(
+                topic="Attention against max and average",
+                text=f"Attention, its layers {words}, is better than {other}: {_WORDS[3]} scales, {_with(True)}",
+                source=source,
+                paper=_printed([(best, worse)]),
+                values={"camvid_attention": ahead(f"{_net(best)}_{change}_narrow", f"{_net(worse)}_narrow")},
+            )
 
 
 def _extra_supervision():

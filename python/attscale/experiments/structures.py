@@ -9,14 +9,16 @@ from attscale.experiments.row import TRAINVAL, diverse, net, staged
 from attscale.experiments.scale import FACTORS, RELEASED, SECOND_STEP
 
 _MERGED = re.compile(r"(max|average|attention|refine)([2-4])")
-_NUMBER = re.compile(r"(kernel|filters)(\d{1,4})")
-_FIELDS = {"kernel": "kernel_size", "filters": "filters"}
+_NUMBER = re.compile(r"(kernel|filters|lr)(\d{1,4})")
+_FIELDS = {"kernel": "kernel_size", "filters": "filters", "lr": "lr_mult"}
 #: Words of a name to what they say of the attention model.
 _ATTENTION = {
     "onelayer": {"layers": 1},
     "fc6": {"features": "fc6"},
     "fc8": {"features": "fc8"},
     "zeroattention": dataclasses.asdict(RELEASED),
+    "gaussian": {"filler": "gaussian"},
+    "msra": {"filler": "msra"},
 }
 #: Words of a name to what they say of the trunk.
 _TRUNK = {
