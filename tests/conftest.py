@@ -177,15 +177,6 @@ def tool(tmp_path):
     return run
 
 
-def has_ended(pid):
-    """Whether the process is gone, or only waits to be waited for: a container's first process may never do that."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
-
-
 def one_line_error(process, *parts):
     """Asserts a non-zero exit with one line of error that holds all `parts`, and no traceback."""
     assert process.returncode == 1, process.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from attscale import processes
 from attscale.errors import OutOfMemoryError, UserError
-from conftest import has_ended
+from helpers.processes import has_ended
 
 ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
 

@@ -1,4 +1,3 @@
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -6,9 +5,9 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -112,14 +111,9 @@ def test_a_process_that_is_killed_is_one_line_with_the_place(mini):
     killer.join()
 
 
-def workers_of(group):
-    """The processes of a group that multiprocessing has started to work."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if os.getpgid(int(pid)) == group and b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found
+def has_worker(pid):
+    """Whether multiprocessing has started a child of the process to work."""
+    return any("spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(pid).children())
 
 
 def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
@@ -131,7 +125,7 @@ def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
     (mini / "list/train.txt").write_text("".join(lines))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, process_group=0) as process:
-        while not workers_of(process.pid):
+        while not has_worker(process.pid):
             assert process.poll() is None
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)

@@ -21,6 +21,8 @@ import time
 import traceback
 from pathlib import Path
 
+import psutil
+
 from attscale.errors import UserError, one_line
 from fuzz import mutations
 
@@ -244,21 +246,19 @@ def _heard(child, said, errors):
 
 def _work(pid):
     """Seconds of work that a process has done."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0
+    return times.user + times.system
 
 
 def _sleeps(pid):
     """Whether a process waits for something that may never come, and not for a core or a disk."""
-    return _stat(pid)[:1] == ["S"]
-
-
-def _stat(pid):
-    """What /proc/PID/stat has behind the name; nothing where the process has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
+        return psutil.Process(pid).status() == psutil.STATUS_SLEEPING
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _child(inputs, numbers, until, says, errors):

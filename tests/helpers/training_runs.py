@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 import threadpoolctl
@@ -96,22 +95,6 @@ def small_disk(folder, size):
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def processes_of(folder, module="attscale.training.trainer"):
-    """Those of the module, trainers if not said otherwise, one of whose arguments names the folder: a run's, a set's.
-
-    folder: an absolute path; what is relative in an argument is so to where its process runs, for others that run at
-    the same time have folders of the same names.
-    """
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            place, line = Path(f"/proc/{pid}/cwd").readlink(), Path(f"/proc/{pid}/cmdline").read_bytes()
-            parts = line.decode(errors="replace").split("\0")
-            if parts[1:3] == ["-m", module] and any(str(folder) in str(place / part) for part in parts[3:]):
-                found.append(int(pid))
-    return found
 
 
 def stand_in(folder, monkeypatch, says, on, then=""):

@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from attscale.inference import scores
 from attscale.results.evaluations import EVALUATION
 from attscale.training import journal, runs
@@ -164,12 +166,12 @@ class Soak:
 
     def processes(self):
         """Those that have our temporary directory in their environment, which all that they start inherit."""
-        ours = f"TMPDIR={self.temporary}".encode()
+        ours = str(self.temporary)
         found = []
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            with contextlib.suppress(OSError):
-                if ours in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    found.append(pid)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("TMPDIR") == ours:
+                    found.append(process.pid)
         return found
 
     def last_words(self):
@@ -224,8 +226,8 @@ def outcome(folder):
 def name_of(pid):
     """A process as its command line begins."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
+        words = psutil.Process(pid).cmdline()
+    except psutil.Error:
         return "a process"
     return " ".join(words[1:4])[:120] or "a process"
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from attscale.results.report import folders
 from attscale.sweep import cluster, plan, step, watch
 from attscale.training import runs
 from attscale.weights import caffemodel
-from conftest import REPO, has_ended, one_line_error
+from conftest import REPO, one_line_error
+from helpers.processes import has_ended, of_module
 
 ROWS = ["shapes_largefov", "shapes_max2_esupv"]
 LENGTH = ("--max-iter", 24)
@@ -58,12 +58,11 @@ def test_a_killed_worker_costs_nothing_but_time(home):
         cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     name, job = wait_for_training(home / "double")
-    worker = parent_of(job)
-    os.kill(worker, signal.SIGKILL)
+    job.parent().kill()  # the worker
     deadline = time.monotonic() + 10
-    while not has_ended(job) and time.monotonic() < deadline:
+    while not has_ended(job.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert has_ended(job)  # the step ended with its worker
+    assert has_ended(job.pid)  # the step ended with its worker
     assert not (home / "double" / name / "final.caffemodel").exists()
     _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors
@@ -75,26 +74,15 @@ def wait_for_training(root):
     """A row that has a snapshot and is not finished, and the process of its step."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    parts = file.read().decode().split("\0")
-            except OSError:
-                continue
-            if parts[1:3] == ["-m", "attscale.sweep.step"]:
-                job = json.loads(parts[3])
-                if job["root"] == str(root) and job["step"] == "train":
-                    name = job["run"]["experiment"]
-                    folder = root / name
-                    if list(folder.glob("snapshots/iter_*")) and not (folder / "final.caffemodel").exists():
-                        return name, int(pid)
+        for process, (job, *_) in of_module("attscale.sweep.step"):
+            job = json.loads(job)
+            if job["root"] == str(root) and job["step"] == "train":
+                name = job["run"]["experiment"]
+                folder = root / name
+                if list(folder.glob("snapshots/iter_*")) and not (folder / "final.caffemodel").exists():
+                    return name, process
         time.sleep(0.02)
     raise AssertionError("no row was seen in training")
-
-
-def parent_of(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def test_seeds_in_folders_of_their_own(home):

@@ -12,7 +12,8 @@ import pytest
 from attscale.errors import RunError, UserError
 from attscale.training import runs, supervise
 from conftest import one_line_error
-from helpers.training_runs import PATIENCE, processes_of, stand_in, start, taken, wait_for
+from helpers.processes import processes_of
+from helpers.training_runs import PATIENCE, stand_in, start, taken, wait_for
 
 
 @pytest.fixture

@@ -22,13 +22,13 @@ from attscale.prototxt import Model
 from attscale.training import journal, loop, models, runs, solvers
 from attscale.weights import manifest
 from conftest import REPO, one_line_error
+from helpers.processes import processes_of
 from helpers.training_runs import (
     PATIENCE,
     assert_same_losses,
     assert_same_weights,
     command,
     narrow,
-    processes_of,
     start,
     taken,
     train,
