@@ -115,16 +115,26 @@ def attention_by_height(path, bands, scales):
     _save(figure, path)
 
 
-def intervals(path, rows, label):
-    """Means with their intervals, one below the other; `rows`: (text, mean, (low, high) or None)."""
-    figure, axis = plt.subplots(figsize=(9, 0.32 * len(rows) + 1), layout="constrained")
+def intervals(path, rows, label, limit=7):
+    """Means with their intervals, one below the other, beside others' numbers as short lines.
+
+    rows: (text, mean, (low, high) or None, others' numbers); limit: how far the axis reaches to either side; an
+    arrow shows where an interval goes on.
+    """
+    figure, axis = plt.subplots(figsize=(10, 0.26 * len(rows) + 1), layout="constrained")
     axis.axvline(0, color="grey", linewidth=1)
-    for place, (_, mean, interval) in enumerate(rows):
+    for place, (_, mean, interval, others) in enumerate(rows):
+        axis.plot(others, [place] * len(others), color="tab:orange", marker="|", linestyle="none")
         if interval is not None:
-            axis.plot(interval, [place, place], color="tab:blue", linewidth=2)
-        axis.plot([mean], [place], marker="o", color="tab:blue")
-    axis.set_yticks(range(len(rows)), [text for text, *_ in rows], fontsize=8)
-    axis.invert_yaxis()
+            axis.plot(np.clip(interval, -limit, limit), [place, place], color="tab:blue", linewidth=2)
+            for end, marker in zip(interval, "<>", strict=True):
+                if abs(end) > limit:
+                    axis.plot([np.clip(end, -limit, limit)], [place], marker=marker, color="tab:blue")
+        axis.plot([mean], [place], marker="o", markersize=4, color="tab:blue")
+    axis.set_xlim(-limit * 1.03, limit * 1.03)
+    axis.set_ylim(len(rows), -1)
+    axis.set_yticks(range(len(rows)), [text for text, *_ in rows], fontsize=7)
+    axis.grid(axis="x", linewidth=0.3)
     axis.set_xlabel(label)
     _save(figure, path)
 

@@ -19,9 +19,13 @@ def draw(folder):
 
     found = kept.find_all(folder)
     told = [(claim, name, one) for claim, by_study in differences(found) for name, one in by_study.items()]
-    rows = [(f"{claim.text} ({name})", one.mean, one.interval) for claim, name, one in told if claim.unit == "points"]
+    rows = [
+        (f"{claim.text} ({name})", one.mean, one.interval, tuple(claim.gains.values()))
+        for claim, name, one in told
+        if claim.unit == "points"
+    ]
     if rows:
-        label = f"points of mean IOU, with {100 * CONFIDENCE:.0f} % intervals over seeds"
+        label = f"points of mean IOU, with {100 * CONFIDENCE:.0f} % intervals over seeds; orange: the paper's own"
         plots.intervals(Path(folder, CLAIMS), rows, label)
         yield Path(folder, CLAIMS)
     for study in STUDIES.values():

@@ -47,3 +47,13 @@ def mean_and_spread(values):
     """(mean, standard deviation over seeds or None, how many) of {seed: number}."""
     numbers = list(values.values())
     return fmean(numbers), stdev(numbers) if len(numbers) > 1 else None, len(numbers)
+
+
+def printed(difference, digits):
+    """The mean and its interval, with more digits where the interval would seem to end at zero."""
+    if difference.interval is None:
+        return f"{difference.mean:+.{digits}f}"
+    low, high = difference.interval
+    while digits < 4 and any(bound and round(bound, digits) == 0 for bound in (low, high)):
+        digits += 1  # on which side of zero it ends
+    return f"{difference.mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"

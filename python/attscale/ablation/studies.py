@@ -75,7 +75,7 @@ STUDIES = {
             "task and has a trained classifier, as in the paper's table 5 (start from MS-COCO), not as in "
             "tables 1 and 3 (ImageNet). That favours the single scale and the branch of scale 1. Nor are the "
             "scales equals here: outlines tell the classes, and half the resolution loses them, as each "
-            "scale's own score map shows below. On CamVid the scales are about equal.",
+            "scale's own score map shows below.",
             dataset="shapes",
             nets=TABLE_1,
             base="largefov",
@@ -88,7 +88,8 @@ STUDIES = {
         Study(
             name="shapes_design",
             title="Design choices of section 4.1 on `shapes`",
-            about="Each net differs in one thing from the best of the study before; start and iterations are the same.",
+            about="Each net differs in one thing from `attention3_esupv` of `shapes`; start and iterations are the "
+            "same.",
             dataset="shapes",
             nets=_DESIGN,
             base="attention3_esupv",
@@ -101,9 +102,10 @@ STUDIES = {
         Study(
             name="shapes_refine",
             title="The steps of Attention to Refine on `shapes`",
-            about="Steps from two scales' attention to the whole model; start and iterations are those of table 1's "
-            "form. Recalibration starts at 1/2 for every class, which halves the scores of a trunk that is "
-            "trained already.",
+            about="Steps from two scales' attention to the whole model; start and iterations are those of `shapes`. "
+            "The first step changes more than the features: attention, merged map and labels are at stride 4, "
+            "and each scale has a convolution of its own (docs/fidelity.md). Recalibration starts at 1/2 for "
+            "every class, which halves the scores of a trunk that is trained already.",
             dataset="shapes",
             nets=_STEPS,
             base="attention2_esupv",
@@ -116,8 +118,9 @@ STUDIES = {
         Study(
             name="shapes_scratch",
             title="Merging on `shapes`, from scratch",
-            about="The same nets without a trunk: they train from scratch for as many iterations as the trunks, "
-            "which are the single scale beside them.",
+            about="Three scales without a trunk: the nets train from scratch, for as many iterations as the trunks. "
+            "The trunks are the single scale beside them. From `shapes` it differs in two things, the start and the "
+            "number of iterations.",
             dataset="shapes",
             nets=_MERGED,
             base="largefov",
@@ -129,8 +132,8 @@ STUDIES = {
         Study(
             name="camvid_trunk",
             title="The trunks on CamVid",
-            about="Photographs of streets, 480x360. The single-scale net from scratch, by the recipe for narrow nets, "
-            "which was chosen on `shapes`.",
+            about="Photographs of streets, 480x360; val is 101 frames of one drive, every second one of 201 in a row. "
+            "The single-scale net from scratch, by the recipe for narrow nets, which is that of `shapes`.",
             dataset="camvid",
             nets=_narrow("largefov"),
             base="largefov_narrow",
@@ -141,8 +144,8 @@ STUDIES = {
             name="camvid",
             title="Scales and merging on CamVid, from a trained trunk",
             about="All nets of a seed start from the trunk of that seed, and train for three tenths of its "
-            "iterations. Nothing was tuned on CamVid, but its val had been looked at before: an earlier try "
-            "of 10,000 iterations from scratch, by attention, was scored there.",
+            "iterations, with the learning rate back at its beginning. Nothing was tuned on CamVid, but its val had "
+            "been looked at before: an earlier try of 10,000 iterations from scratch, by attention, was scored there.",
             dataset="camvid",
             nets=_narrow("largefov", *_MERGED),
             base="largefov_narrow",
@@ -169,8 +172,8 @@ STUDIES = {
         Study(
             name="camvid_sizes",
             title="One scale, trained on images of several sizes, on CamVid",
-            about="Asked after `camvid` had been scored: is it the merging that puts several scales ahead of one there, "
-            "or only that the net has trained on the same image in several sizes? Here the single scale trains on "
+            about="Asked after `camvid` had been scored: is it the merging that puts several scales ahead of one, or "
+            "only that the net has trained on the same image in several sizes? Here the single scale trains on "
             "images that are resized at random, by the factors of Attention+ (`plus`), and sees one size at a time, "
             "in val the image as it is. All else is as in `camvid`.",
             dataset="camvid",
@@ -208,8 +211,9 @@ STUDIES = {
         Study(
             name="camvid_scratch",
             title="Merging on CamVid, from scratch",
-            about="The same nets without a trunk: they train from scratch for as many iterations as the trunks, "
-            "which are the single scale beside them.",
+            about="Three scales without a trunk: the nets train from scratch, for as many iterations as the trunks. "
+            "The trunks are the single scale beside them. From `camvid` it differs in two things, the start and the "
+            "number of iterations.",
             dataset="camvid",
             nets=_narrow(*_MERGED),
             base="largefov_narrow",

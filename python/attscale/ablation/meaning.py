@@ -1,0 +1,69 @@
+"""What the runs say of the papers: text kept beside them, meaning.md, with numbers that are looked up in them.
+
+A field in braces is one of
+
+    {study: net}          mean IOU over seeds, {study: net@0.5} that of a scale's own score map
+    {study: net - other}  the difference, with its interval
+    {study | claim}       what a study has of a claim, by the claim's text
+    {paper | claim}       what the paper has of it
+"""
+
+import re
+from pathlib import Path
+from statistics import fmean
+
+from attscale.ablation.claims import CLAIMS, known
+from attscale.ablation.measures import ahead, scores
+from attscale.ablation.statistics import printed
+from attscale.ablation.studies import STUDIES
+from attscale.errors import UserError, reading
+
+FILE = "meaning.md"
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_NET = re.compile(r"(\w+): (\w+)(?:@([\d.]+)| - (\w+))?")
+_CLAIM = re.compile(r"(\w+) \| (.+)", re.DOTALL)
+
+
+def section(folder, found):
+    """The lines of the text, if there is one; found: {study's name: {net: {seed: Kept}}}.
+
+    Raises UserError that names a field that cannot be looked up, or whose runs are not there.
+    """
+    path = Path(folder, FILE)
+    if not path.exists():
+        return []
+    with reading(path):
+        text = path.read_text(encoding="utf-8")
+
+    def looked_up(field):
+        try:
+            return _value(" ".join(field[1].split()), found)
+        except (KeyError, ValueError):
+            raise UserError(f"{path}: {{{field[1]}}} is no number of the runs beside it") from None
+
+    return _FIELD.sub(looked_up, text).splitlines()
+
+
+def _value(field, found):
+    if claim := _CLAIM.fullmatch(field):
+        (one,) = (one for one in CLAIMS if one.text == claim[2])
+        return one.paper if claim[1] == "paper" else _of_claim(one, claim[1], found)
+    if not (net := _NET.fullmatch(field)):
+        raise ValueError
+    study, name, scale, other = net.groups()
+    nets = known(found, STUDIES[study])
+    if other:
+        return _shown(ahead(name, other)(nets))
+    if scale:
+        return f"{100 * fmean(one.evaluation.mean_iou_of_branches[scale] for one in nets[name].values()):.1f}"
+    return f"{fmean(scores(nets[name]).values()):.2f}"
+
+
+def _of_claim(claim, study, found):
+    return _shown(claim.values[study](known(found, STUDIES[study])), 2 if claim.unit == "points" else 3)
+
+
+def _shown(difference, digits=2):
+    if difference is None:
+        raise ValueError
+    return printed(difference, digits)
