@@ -4,7 +4,7 @@
 # make bench  docs/benchmarks.md: speed and memory, beside PyTorch's
 # make wheel  build/wheel: Caffe and attscale for machines without a compiler
 # PYTHON=... names the interpreter that .venv is made of, otherwise the one that libboost_python is there for.
-# VENV=... names another virtual environment, which is used as it is.
+# VENV is for the image, which has its own (docker/entrypoint.sh).
 VENV := .venv
 interpreter := $(PYTHON)
 override PYTHON := $(VENV)/bin/python
@@ -116,7 +116,7 @@ endif
 		{ grep -sqx "executable = $$(realpath "$$(command -v "$$python")")" .venv/pyvenv.cfg || rm -rf .venv; } && "$$python" -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt Cython setuptools
 	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[crf,dev]'
-	echo '$(CURDIR)/build/caffe/python' > $$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
+	echo '$(CURDIR)/build/caffe/python' > $$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/attscale-caffe.pth
 	touch $@
 
 # PyTorch, which nets are tested against and benchmarks measured beside; without it those tests are skipped.

@@ -12,15 +12,11 @@ if [ "$action" != health ] && [ "$action" != help ] && ! [ -w /work ]; then
 fi
 
 case $action in
-  train | prepare_data | predict | crf | evaluate | visualize | submit | make_net | inspect_net | convert_vgg | \
-    import_weights | fetch_weights | compare | report | sweep | benchmark)
-    exec python "$app/tools/$action.py" "$@"
-    ;;
   test)
     # the newest finished run of an experiment, scored
     name=$(python -c 'import sys; from attscale import experiments; print(experiments.find(sys.argv[1]).name)' "${1:?name an experiment}" 2>&1) ||
       { echo "error: ${name##*: }" >&2; exit 1; }
-    weights=$(find "runs/$name" -mindepth 2 -maxdepth 2 -name final.caffemodel -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2-)
+    weights=$([ ! -d "runs/$name" ] || find "runs/$name" -mindepth 2 -maxdepth 2 -name final.caffemodel -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
     [ -n "$weights" ] || { echo "error: runs/$name has no finished run; docker compose run train $1" >&2; exit 1; }
     exec python "$app/tools/evaluate.py" "$1" --weights "$weights" "${@:2}"
     ;;
@@ -41,6 +37,7 @@ END
     exec bash "$@"
     ;;
   *)
+    [[ ! $action =~ ^[a-z_]+$ || ! -f $app/tools/$action.py ]] || exec python "$app/tools/$action.py" "$@"
     echo "services: train test predict crf evaluate demo shell, and any command of tools/; see README.md" >&2
     [ "$action" = help ] || { echo "error: unknown command '$action'" >&2; exit 1; }
     ;;

@@ -238,6 +238,12 @@ def test_a_folder_whose_name_no_net_can_have(name, tmp_path):
         datasets.find(name, own(tmp_path, CLASSES, name))
 
 
+def test_a_folder_whose_name_ends_as_layers_of_a_scale_do(tmp_path):
+    """Its classifier, fc8_street_res480, would be scale 4.80's."""
+    with pytest.raises(ExperimentError, match="name is 'street_res480', whose end would be taken for a scale"):
+        datasets.find("street_res480", own(tmp_path, CLASSES, "street_res480"))
+
+
 def test_a_file_that_is_no_text(tmp_path):
     data = own(tmp_path, CLASSES)
     (data / "photos/dataset.toml").write_bytes(b'title = "\xff\xfe"\n')

@@ -10,7 +10,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 
 def main(argv):
     parser = cli.parser(__doc__, "python tools/fetch_weights.py vgg16_20M")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="entries of the manifest (default: list them)")
+    parser.add_argument("names", metavar="WEIGHTS", nargs="*", help="entries of the manifest (default: list them)")
     manifest_path, described = WEIGHTS / "manifest.toml", "(default: %(default)s)"
     parser.add_argument("--manifest", metavar="FILE", default=manifest_path, help=described)
     parser.add_argument("--out", metavar="DIR", default=WEIGHTS, help=f"folder of the files {described}")

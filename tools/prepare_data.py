@@ -12,11 +12,14 @@ from attscale import cli, datasets
 from attscale.errors import UserError
 from attscale.progress import Bar
 
+#: Options that only some sets have.
+_ONLY = {"--full": ("coco",), "--seed": ("shapes", "coco"), "--train": ("shapes",), "--val": ("shapes",)}
+
 
 def main(argv):
     shapes = datasets.find("shapes").sizes
     parser = cli.parser(__doc__, "python tools/prepare_data.py voc12 --archives ~/Downloads")
-    parser.add_argument("dataset", metavar="NAME", help=f"{', '.join(datasets.built_in())}, or your own")
+    parser.add_argument("dataset", metavar="SET", help=f"{', '.join(datasets.built_in())}, or your own")
     cli.add_data_argument(parser)
     parser.add_argument("--root", metavar="DIR", help="where to put it (default: its folder below --data)")
     parser.add_argument("--archives", metavar="DIR", help="camvid: or the clone (default: archives below --data)")
@@ -30,6 +33,9 @@ def main(argv):
     arguments = parser.parse_args(argv)
 
     dataset = datasets.find(arguments.dataset, arguments.data)
+    for option in cli.given(parser, argv):
+        if dataset.name not in _ONLY.get(option, (dataset.name,)):
+            raise UserError(f"{option} is for {' and '.join(_ONLY[option])}, not for {dataset.name}")
     root = Path(arguments.root or Path(arguments.data, dataset.root))
     own_set = dataset.name not in datasets.built_in()
     if own_set:

@@ -9,8 +9,10 @@ import itertools
 import os
 import sys
 
-from attscale import cli
+from attscale import cli, experiments, processes
 from attscale.errors import UserError
+
+_OF_JOBS = ("--cores", "--memory", "--partition", "--walltime", "--job-line")
 
 
 def main(argv):
@@ -30,6 +32,10 @@ def main(argv):
     parser.add_argument("--cores", metavar="N", type=cli.positive, default=4, help="of a job (default: 4)")
     parser.add_argument("--memory", metavar="SIZE", default="32GB", help="of a job (default: 32GB)")
     parser.add_argument("--partition", metavar="NAME", help="of the batch system (default: its own)")
+    walltime = "of a job; what it cuts off goes on in the next (default: 24:00:00)"
+    parser.add_argument("--walltime", metavar="H:M:S", default="24:00:00", help=walltime)
+    line = "of a job's header, as your site has it, such as --job-line='-l ngpus=1' (default: none)"
+    parser.add_argument("--job-line", metavar="LINE", action="append", default=[], help=line)
     parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
     parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
@@ -40,7 +46,8 @@ def main(argv):
     parser.add_argument("--coco-stage", action="store_true", help="pretrain on MS-COCO first, where nets start from it")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
-    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
+    threads = "of Caffe (default: its share of the cores; at a scheduler OMP_NUM_THREADS of its workers)"
+    parser.add_argument("--threads", metavar="N", type=cli.positive, help=threads)
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
     parser.add_argument("--by-size", action="store_true", help="also scores and weights by object size")
     start = "caffemodel of nets that would start from scratch; {seed} in it is the seed (default: from scratch)"
@@ -51,12 +58,15 @@ def main(argv):
     several.add_argument("--seeds", metavar="N,N", type=numbers, default=(), help=seeds)
     arguments = parser.parse_args(argv)
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]
-    needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(("--cores", "--memory", "--partition"), ("--queue",))
+    needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(_OF_JOBS, ("--queue",))
     cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
+    if arguments.gpu and arguments.queue in ("pbs", "sge") and not arguments.job_line:
+        raise UserError(f"--gpu: say with --job-line how a job of {arguments.queue} asks for one, as your site has it")
 
     if arguments.crf:
         import attscale.inference.crf  # noqa: F401, which says before hours of training that pydensecrf2 is missing
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
+    from attscale.prepare import sets
     from attscale.sweep import cluster, plan, step, watch
 
     root = os.path.abspath(arguments.out)
@@ -68,7 +78,7 @@ def main(argv):
         **({"max_iter": arguments.max_iter} if arguments.max_iter else {}),
     }
     job = {name: getattr(arguments, name) for name in ("crf", "branches", "by_size")}
-    job["processes"] = processes_of(arguments)
+    job["processes"] = cores_of(arguments)
     names = [row.name for row in rows]
     places = {seed: f"seed{seed}" for seed in arguments.seeds} or {arguments.seed or 0: ""}
     trainings = []
@@ -81,6 +91,10 @@ def main(argv):
     for training in trainings:
         step.check(training)
     is_open = [watch.status(training)[0] != "done" for training in trainings]
+    if not arguments.scheduler:  # its workers may have other disks
+        for training in itertools.compress(trainings, is_open):
+            row = experiments.find(training.name, arguments.data)
+            sets.demand(row.dataset, row.list, arguments.data)
     steps = [plan.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
@@ -91,12 +105,12 @@ def main(argv):
         raise UserError(f"{len(errors)} of {len(trainings)} experiments failed; {label}: {error}")
 
 
-def processes_of(arguments):
-    """How many processes the CRF of one step may take; None where only the worker knows how many cores it has."""
+def cores_of(arguments):
+    """How many cores a step has, for Caffe's threads and the CRF's processes; None where only the worker knows."""
     if arguments.scheduler:
         return None
     workers = len(arguments.gpus) or arguments.workers
-    return arguments.cores if arguments.queue else max(1, len(os.sched_getaffinity(0)) // workers)
+    return arguments.cores if arguments.queue else max(1, processes.cores() // workers)
 
 
 def make_cluster(arguments):
@@ -104,9 +118,11 @@ def make_cluster(arguments):
 
     try:
         if not arguments.queue:
-            return cluster.local(arguments.workers, arguments.gpus)
-        wanted = {"jobs": arguments.workers, "cores": arguments.cores, "memory": arguments.memory}
-        return cluster.queue(arguments.queue, name=arguments.partition, gpus=int(arguments.gpu), **wanted)
+            return cluster.local(arguments.workers, cores_of(arguments), arguments.gpus)
+        wanted = {"jobs": arguments.workers, "name": arguments.partition}
+        wanted |= {name: getattr(arguments, name) for name in ("cores", "memory", "walltime")}
+        lines = [*(["--gres=gpu:1"] if arguments.gpu and arguments.queue == "slurm" else []), *arguments.job_line]
+        return cluster.queue(arguments.queue, lines=lines, **wanted)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from attscale import cli, experiments
-from attscale.errors import RunError
+from attscale.errors import RunError, UserError
 from attscale.training import runs, supervise
 
 
@@ -26,8 +26,7 @@ def main(argv):
     parser.add_argument("--iter-size", metavar="N", type=cli.positive, help=f"batches an iteration {own}")
     seed = "of data order, augmentation, fillers and dropout (default: 0)"
     parser.add_argument("--seed", metavar="N", type=cli.seed, default=0, help=seed)
-    device = cli.default_device()
-    parser.add_argument("--device", choices=["cpu", "gpu"], default=device, help=f"(default: {device})")
+    parser.add_argument("--device", choices=["cpu", "gpu"], help=f"(default: {cli.default_device()})")
     parser.add_argument("--gpus", metavar="N,N", type=gpus, default=(), help="a process on each (default: none)")
     interval = "mean IOU on val every N iterations (default: never)"
     parser.add_argument("--test-interval", metavar="N", type=cli.positive, default=0, help=interval)
@@ -45,6 +44,8 @@ def main(argv):
     if not (arguments.name or arguments.net):
         parser.error("name an experiment, or edited prototxts with --net, or a run to --resume")
     cli.check_net(parser, arguments)
+    if arguments.gpus and arguments.device == "cpu":
+        raise UserError("--gpus does not go with --device cpu")
     net, own = edited(arguments) if arguments.net else experiment(arguments)
 
     from attscale.prepare import sets
@@ -61,7 +62,7 @@ def main(argv):
         seed=arguments.seed,
         max_iter=arguments.max_iter or own.max_iter,
         **runs.split_batch(own, len(arguments.gpus), arguments.batch_size, arguments.iter_size),
-        gpus=arguments.gpus or ((0,) if arguments.device == "gpu" else ()),
+        gpus=arguments.gpus or ((0,) if (arguments.device or cli.default_device()) == "gpu" else ()),
         threads=arguments.threads,
         test_interval=arguments.test_interval,
         snapshot_interval=arguments.snapshot_interval,

@@ -34,7 +34,12 @@ class ProcessDiedError(RunError):
 def threads_at_hand():
     """OMP_NUM_THREADS where it is a number, else the cores that this process may use."""
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))
+    return int(said) if said.isdecimal() and int(said) else cores()
+
+
+def cores():
+    """The cores that this process may use: of a job or a container, not of the machine."""
+    return len(os.sched_getaffinity(0))
 
 
 def start(module, *arguments, **options):
@@ -138,7 +143,7 @@ def in_processes(function, jobs, processes=None):
 
     Raises what a job raises, the first in order, and UserError where a process is killed.
     """
-    processes = min(processes or os.cpu_count(), max(1, len(jobs)))
+    processes = min(processes or cores(), max(1, len(jobs)))
     context = multiprocessing.get_context("spawn")  # nothing of Caffe or BLAS is inherited
     with concurrent.futures.ProcessPoolExecutor(processes, context, _begin, (os.getpid(),)) as pool:
         try:

@@ -137,7 +137,7 @@ def test_ctrl_c_ends_the_check_and_its_processes_quietly(mini, tmp_path):
 
 def test_several_processes_count_what_one_does(mini, monkeypatch):
     monkeypatch.setattr(verify, "_WORTH", 2)
-    monkeypatch.setattr(verify.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(verify, "cores", lambda: 3)
     (mini / "JPEGImages/4.jpg").unlink()
     report = verify.check(read_list(mini, "list/train.txt"), 5)
     assert len(report.faults) == 1

@@ -13,6 +13,7 @@ from distributed import Client, Scheduler, SpecCluster, Worker
 
 from attscale import experiments
 from attscale.errors import DataError, ExperimentError, RunError, UserError
+from attscale.processes import threads_at_hand
 from attscale.results import evaluations
 from attscale.results.report import folders
 from attscale.sweep import cluster, plan, step, watch
@@ -312,7 +313,8 @@ def test_a_row_without_its_result_is_a_failure(client, tmp_path):
         (["--slurm"], "sbatch: no such command, with which jobs of slurm are submitted"),
     ],
 )
-def test_where_no_workers_can_be_had(tmp_path, options, words):
+def test_where_no_workers_can_be_had(home, tmp_path, options, words):
+    (tmp_path / "data").symlink_to(home / "data")
     environment = {"PATH": str(tmp_path), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
     one_line_error(run(tmp_path, "shapes_max2", *options, **environment), words)
 
@@ -335,7 +337,30 @@ def test_slurm(home, tmp_path):
     done = run(home, *command, **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].split()[:2] == ["shapes_max2", "done"]
-    assert "#SBATCH -p night" in (tmp_path / "job").read_text()
+    job = (tmp_path / "job").read_text()
+    assert "#SBATCH -p night" in job
+    assert "gpu" not in job
+
+
+def test_a_worker_has_its_share_of_the_cores():
+    """Dask itself has each worker's environment say one thread, and so a training would have one."""
+    with cluster.local(1, 3) as workers, Client(workers) as client:
+        assert client.submit(threads_at_hand).result() == 3
+
+
+def test_data_are_there_before_workers_are_started(tmp_path):
+    """Else each experiment would fail on a worker, after it has waited in a queue."""
+    said = "data/CamVid/list/train.txt: no such list"
+    one_line_error(run(tmp_path, "camvid_max2", "--slurm", PATH=str(tmp_path)), said)  # not: sbatch, which is not there
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_with_a_wrong_option_can_be_begun_anew(tmp_path, mini):
+    """It leaves no folder that would hold the next try to the wrong option."""
+    wrong = job_of("shapes_max2", tmp_path, data=str(tmp_path / "typo"), max_iter=1)
+    with pytest.raises(UserError):
+        step.train(wrong)
+    assert not wrong.folder.exists()
 
 
 def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
@@ -430,11 +455,15 @@ def test_a_second_step_waits_for_the_first_experiments_training():
 @pytest.mark.parametrize("kind", cluster.QUEUES)
 def test_jobs_of_batch_systems(kind):
     """The job's script as dask-jobqueue writes it; it is not submitted, for there is no such system here."""
-    made = cluster.queue(kind, jobs=0, cores=3, memory="7GB", name="night", gpus=1)
+    wanted = {"cores": 3, "memory": "7GB", "walltime": "96:00:00", "name": "night", "lines": ["--gres=gpu:1"]}
+    made = cluster.queue(kind, jobs=0, **wanted)
     try:
         script = made.job_script()
     finally:
         made.close()
     assert "night" in script
     assert "--resources slot=1" in script
-    assert ("--gres=gpu:1" in script) == (kind == "slurm")
+    assert "96:00:00" in script
+    mark = {"slurm": "#SBATCH", "pbs": "#PBS", "sge": "#$"}[kind]
+    assert f"{mark} --gres=gpu:1" in script.splitlines()
+    assert script.index("export OMP_NUM_THREADS=3\n") < script.index("--resources slot=1")

@@ -53,6 +53,16 @@ def main_of(name):
         ("sweep 3 --cores 8", "--cores is of use only with --queue"),
         ("benchmark data --memory --out o", "--memory does not go with --out"),
         ("make_net --list --out o", "--list does not go with --out"),
+        ("train shapes --device cpu --gpus 0,1", "--gpus does not go with --device cpu"),
+        ("sweep 3 --job-line x", "--job-line is of use only with --queue"),
+        ("sweep 3 --walltime 1:0:0", "--walltime is of use only with --queue"),
+        (
+            "sweep 3 --gpu --queue pbs",
+            "--gpu: say with --job-line how a job of pbs asks for one, as your site has it",
+        ),
+        ("prepare_data voc12 --full", "--full is for coco, not for voc12"),
+        ("prepare_data camvid --train 5", "--train is for shapes, not for camvid"),
+        ("prepare_data voc12 --seed 3", "--seed is for shapes and coco, not for voc12"),
     ],
 )
 def test_options_that_contradict_one_another(command, said, tmp_path, monkeypatch):

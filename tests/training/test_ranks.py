@@ -12,9 +12,9 @@ from google.protobuf import text_format
 
 from attscale import datasets, experiments
 from attscale.data.images import write_label
-from attscale.errors import UserError
+from attscale.errors import DataError, UserError
 from attscale.prototxt import Model
-from attscale.training import runs, stopping
+from attscale.training import loop, runs, solvers, stopping
 from helpers.training_runs import PATIENCE, narrow, wait_for
 
 
@@ -38,6 +38,32 @@ def test_thirty_images_are_shared_by_the_gpus(name, gpus, batch, iters, expected
 def test_thirty_images_that_do_not_divide():
     with pytest.raises(UserError, match="30 images an iteration are no multiple of 4 GPUs times batches of 10"):
         runs.split_batch(experiments.find("voc12_largefov").solver, 4, None, None)
+
+
+def test_gradients_are_summed_over_the_gpus_once_and_whole(mini, tmp_path):
+    """What Caffe's own solver was told. Layer by layer, its default, it aborts for nets with shared weights.
+
+    And without shared weights it would wait for sums that nobody has begun, and each GPU would train alone.
+    """
+    model = Model.of(narrow())
+    model.solver.ClearField("layer_wise_reduce")  # as an edited solver may have it
+    solver = solvers.make(model, tmp_path, runs.RunOptions.of(model.row, data=mini.parent), 0, 0)
+    assert not solver.param.layer_wise_reduce
+
+
+def test_the_first_rank_alone_checks_the_data_and_speaks(mini, tmp_path, monkeypatch, capfd):
+    """A list that names a missing image is no matter for the second, which goes on to make its net."""
+    model = Model.of(narrow())
+    options = runs.RunOptions.of(model.row, data=str(mini.parent), gpus=(0, 1))
+    (mini / "JPEGImages/0.jpg").unlink()
+    begun = []
+    monkeypatch.setattr(solvers, "make", lambda *arguments: begun.append(arguments) or sys.exit("made"))
+    with pytest.raises(DataError, match=r"0\.jpg"):
+        loop.train(model, tmp_path / "r", options, rank=0)
+    assert not begun
+    with pytest.raises(SystemExit, match="made"):
+        loop.train(model, tmp_path / "r", options, rank=1)
+    assert "checking" not in capfd.readouterr().err
 
 
 _READ = """

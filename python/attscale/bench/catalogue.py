@@ -60,7 +60,7 @@ PARTS = {
         example="--batch-size 3",
     ),
     "parts": Part(
-        words="each of our parts of Caffe left to stock Caffe, beside none: what is slower then is a gain",
+        words="our Caffe with one of our parts switched off, beside the whole: what is slower then is the part's gain",
         where="nets.parts",
         options={"crop": 321, "image": 513, "batch_size": 1, "iterations": 1, "rounds": 3},
         example="--crop 161 --image 161",

@@ -158,7 +158,7 @@ def _photos():
 
 
 def parts(*, name=ATTENTION, crop, image, batch_size, iterations, rounds, progress=iter):
-    """Each of our parts of Caffe left to stock Caffe, beside none: what is not at least as slow then is no gain."""
+    """Our Caffe with one of our parts switched off, beside the whole; without a part that gains it is slower."""
     whole = _training([name], size=crop, batch_size=batch_size, iterations=iterations)
     whole += _inference([name], size=image, iterations=iterations)
     without = {task: [dataclasses.replace(task, stock=stock) for stock in STOCK] for task in whole}

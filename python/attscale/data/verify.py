@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from attscale.data.lists import check_pairs, has_labels, read_list
 from attscale.data.samples import load_pair
 from attscale.errors import DataError, UserError, reading
 from attscale.files import write_text
-from attscale.processes import in_processes
+from attscale.processes import cores, in_processes
 
 STAMPS = ".verified.json"
 _WORTH = 50  # pairs that take as long to read as a process to start
@@ -65,7 +64,7 @@ def _empty(pairs):
 def _results(pairs, classes, values, upright, progress):
     """Yields (pair, what is wrong with it or None, pixels by value or None) of all pairs, in their order."""
     jobs = [(*pair, classes, values, upright) for pair in pairs]
-    number = min(os.cpu_count(), -(-len(pairs) // _WORTH))
+    number = min(cores(), -(-len(pairs) // _WORTH))
     with contextlib.closing(in_processes(_read, jobs, number)) as results:
         for pair in progress(pairs):
             try:

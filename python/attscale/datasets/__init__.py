@@ -76,6 +76,8 @@ class DataSet:
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
             raise ExperimentError(f"name is {self.name!r}, expected letters and digits, with single _ between them")
+        if re.search(r"_res\d+$", self.name):  # as in the names of a scale's layers, fc8_voc12_res05
+            raise ExperimentError(f"name is {self.name!r}, whose end would be taken for a scale; choose another")
         self._check_classes()
         self._check_values()
         recipes.check_size("test_size", self.test_size)

@@ -25,7 +25,7 @@ class Inventory:
         found = read(folder, kind)
         noted = lines(folder, kind) if found is not None else {}
         self._sources = {name: values["source"] for name, values in noted.items()}
-        self._begun = bool(self._sources)  # a record without results holds nobody to it
+        self._begun = bool(self._sources)  # a record without results may be replaced
         clear(self.folder)
         if self._begun and (other := sorted(key for key in made_by if found.get(key) != made_by[key])):
             raise UserError(

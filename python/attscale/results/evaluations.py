@@ -175,7 +175,7 @@ class Evaluation:
         lines = [f"# {title}", "", f"{self.images} images"]
         lines += _table(["score", "%"], [(name, per_cent(getattr(self, key))) for key, name in SCORES.items()])
         rows = [
-            (name, per_cent(iou), *map(three_digits, self.recalibration.get(name, ())))
+            (name, per_cent(iou), *map(three_decimals, self.recalibration.get(name, ())))
             for name, iou in self.iou.items()
         ]
         lines += _table(["class", "IOU, %", *(RECALIBRATION if self.recalibration else ())], rows)
@@ -183,16 +183,16 @@ class Evaluation:
         if self.sizes:
             columns = ["object size, px", "objects", FOREGROUND, *(scales if self.attention_by_size else ())]
             rows = [
-                (f"{low} to {high}", str(count), per_cent(iou), *map(three_digits, weights))
+                (f"{low} to {high}", str(count), per_cent(iou), *map(three_decimals, weights))
                 for low, high, count, iou, weights in self.sizes
             ]
             lines += _table(columns, rows)
         none = (None,) * len(scales)
         if self.attention_by_class:
-            rows = [(name, *map(three_digits, weights or none)) for name, weights in self.attention_by_class.items()]
+            rows = [(name, *map(three_decimals, weights or none)) for name, weights in self.attention_by_class.items()]
             lines += _table(["weights on a class", *scales], rows)
         if self.attention_by_height:
-            rows = [(name, *map(three_digits, weights or none)) for name, weights in self.bands]
+            rows = [(name, *map(three_decimals, weights or none)) for name, weights in self.bands]
             lines += _table(["weights by height, % from the top", *scales], rows)
         return "\n".join(lines) + "\n"
 
@@ -201,7 +201,7 @@ class Evaluation:
         """The scores as lines for a terminal, per cent, mean IOU last."""
         lines = [f"{'class':20} {'IOU, %':>6}   {', '.join(RECALIBRATION)}"] if self.recalibration else []
         for name, iou in self.iou.items():
-            factors = "  ".join(f"{three_digits(mean):>6}" for mean in self.recalibration.get(name, ()))
+            factors = "  ".join(f"{three_decimals(mean):>6}" for mean in self.recalibration.get(name, ()))
             lines.append(f"{name:20} {per_cent(iou):>6}   {factors}".rstrip())
         if self.sizes:
             scales = "".join(f"  scale {s:<4g}" for s in self.scales) if self.attention_by_size else ""
@@ -243,7 +243,7 @@ def _iou_by_size(lines, matrices):
     return tuple((*line[:3], iou) for line, iou in zip(lines, ious, strict=True))
 
 
-def three_digits(mean):
+def three_decimals(mean):
     """A mean for people, to three decimals; `-` where there is none."""
     return "-" if mean is None else f"{mean:.3f}"
 

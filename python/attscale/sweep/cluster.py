@@ -12,18 +12,23 @@ from attscale.sweep.plan import SLOT
 QUEUES = {"slurm": SLURMCluster, "pbs": PBSCluster, "sge": SGECluster}
 
 
-def local(workers, gpus=()):
-    """Workers on this machine, each with a GPU of its own where there are some."""
+def local(workers, cores, gpus=()):
+    """Workers on this machine, each with so many cores, and with a GPU of its own where there are some."""
     spec = {}
     for number in range(len(gpus) or workers):
-        env = {"CUDA_VISIBLE_DEVICES": str(gpus[number])} if gpus else {}
+        env = _threads(cores) | ({"CUDA_VISIBLE_DEVICES": str(gpus[number])} if gpus else {})
         spec[number] = {"cls": Nanny, "options": {"nthreads": 1, "resources": {SLOT: 1}, "env": env}}
     scheduler = {"cls": Scheduler, "options": {"dashboard": False, "dashboard_address": None}}
     return SpecCluster(workers=spec, scheduler=scheduler)
 
 
-def queue(kind, *, jobs, cores, memory, name=None, walltime="24:00:00", gpus=0, extra=()):
-    """Workers as jobs of a batch system: QUEUES has the kinds; `extra` are further lines of the job's header.
+def _threads(cores):
+    """What says in a worker's environment that its steps have so many cores; Dask itself would give them one."""
+    return {"OMP_NUM_THREADS": str(cores)}
+
+
+def queue(kind, *, jobs, cores, memory, walltime, name=None, lines=()):
+    """Workers as jobs of a batch system: QUEUES has the kinds; `lines` are further lines of the job's header.
 
     Raises UserError where the system is not there, or does not take the jobs.
     """
@@ -31,13 +36,11 @@ def queue(kind, *, jobs, cores, memory, name=None, walltime="24:00:00", gpus=0, 
     if jobs and not shutil.which(submit):
         raise UserError(f"{submit}: no such command, with which jobs of {kind} are submitted; is this its login node?")
     options = {"cores": cores, "processes": 1, "memory": memory, "walltime": walltime, "queue": name}
-    lines = list(extra)
-    if gpus and kind == "slurm":
-        lines.append(f"--gres=gpu:{gpus}")
     cluster = QUEUES[kind](
         **options,
         worker_extra_args=["--nthreads", "1", "--resources", f"{SLOT}=1"],
-        job_extra_directives=lines,
+        job_extra_directives=list(lines),
+        job_script_prologue=[f"export {name}={value}" for name, value in _threads(cores).items()],
     )
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # it would trace what is raised here anyway
     try:

@@ -14,7 +14,6 @@ from attscale.inference.provenance import CRF
 from attscale.results.evaluations import EVALUATION, Evaluation
 from attscale.training import runs, supervise
 
-STEPS = ("train", "predict", "crf", "evaluate")
 COMPLETE = "complete.json"  # in place of an evaluation, for images whose ground truth VOC's server has
 #: What tools/sweep.py takes for options of a run, as people write them.
 _SAID = {"data": "--data", "max_iter": "--max-iter", "seed": "--seed", "threads": "--threads"}
@@ -28,7 +27,7 @@ _MANNER = {"gpus", "threads", "test_interval", "snapshot_interval", "keep", "log
 class Job:
     """One step of one experiment of a sweep, whose results are below `root`/<label>; all paths are absolute."""
 
-    step: str  # one of STEPS
+    step: str  # train, predict, crf or evaluate
     root: str
     run: runs.RunOptions
     place: str = ""  # a folder below root for each seed, where a sweep has several
@@ -89,9 +88,11 @@ def train(job):
     check(job)
     if (job.folder / runs.FINAL).exists():
         return
-    if not runs.is_begun(job.folder):
-        runs.create(job.folder, job.run, sys.argv)
-    supervise.run(job.folder)
+    if runs.is_begun(job.folder):
+        supervise.run(job.folder)
+    else:
+        with runs.begun(job.folder, job.run, sys.argv):
+            supervise.run(job.folder)
     if not (job.folder / runs.FINAL).exists():
         raise UserError(f"{job.folder}: stopped before it was finished")
 

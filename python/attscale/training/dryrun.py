@@ -99,8 +99,9 @@ def measure(options, folder, stop=None):
 
 
 def _lines(options, measured):
-    images, second = options.batch_size * options.iter_size, measured["seconds_of_the_last"]
-    yield f"{options.experiment}: {images} images an iteration, {options.batch_size} at once"
+    second, each = measured["seconds_of_the_last"], " on each GPU" if options.ranks > 1 else ""
+    images = options.batch_size * options.iter_size * options.ranks
+    yield f"{options.experiment}: {images} images an iteration, {options.batch_size} at once{each}"
     untrained = (
         ", without the weights that it starts from" if measured["needs_weights"] and options.weights is None else ""
     )

@@ -68,16 +68,20 @@ def _begin(model, folder, options, rank, stop, nccl_id, measured):
             f"{model.name} starts from {model.start}: name such a file with --weights (without one every "
             f"layer but the last would start at zero and stay there){manifest.advice(model.initial_weights)}"
         )
-    verify.ensure(model.dataset, options.data, model.list, lambda pairs: _checking(pairs, stop))
+    say = progress.say if rank == 0 else lambda line: None
+    if rank == 0:  # for all of them
+        names = [model.list, *([model.dataset.list_of(model.dataset.val)] if options.test_interval else [])]
+        for name in names:
+            verify.ensure(model.dataset, options.data, name, lambda pairs: _checking(pairs, stop))
     make_folder(folder)
-    snapshot = snapshots.newest_good(folder, solvers.fingerprint(model), progress.say)
+    snapshot = snapshots.newest_good(folder, solvers.fingerprint(model), say)
     stop.check()
     solver = solvers.make(model, folder, options, rank, snapshot.iteration if snapshot else 0)
     if snapshot:
         solvers.restore(solver, snapshot)
     elif options.weights is not None:
         fresh = solvers.start_from(options.weights, solver.net, model)
-        progress.say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
+        say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
     stop.begin()
     if nccl_id is not None:
         nccl = caffe.NCCL(solver, nccl_id)

@@ -30,7 +30,7 @@ def page(runs, title="Results", speeds=()):
         lstrip_blocks=True,
     )
     environment.filters["per_cent"] = evaluations.per_cent
-    environment.filters["three_digits"] = evaluations.three_digits
+    environment.filters["three_decimals"] = evaluations.three_decimals
     tables = compare.tables([pair for run in runs for pair in run.evaluations])
     by_paper = itertools.groupby(tables, operator.attrgetter("paper"))
     text = environment.get_template("page.html").render(
