@@ -62,7 +62,7 @@ def test_every_start_is_a_known_file_or_another_experiment():
     files = {"vgg16_20M.caffemodel", "vgg16_20M_coco.caffemodel", "DeepLab_Attention_COCO_init.caffemodel"}
     files |= {"resnet34.caffemodel"}
     for row in experiments.EXPERIMENTS.values():
-        for other in filter(None, (row.initial_row, row.stage, row.baseline)):
+        for other in filter(None, (row.initial_row, row.coco_stage, row.baseline)):
             assert other in experiments.EXPERIMENTS, row.name
         assert row.initial_row is None or row.initial_weights is None
         assert row.initial_weights in files or row.initial_row or row.pretraining is None

@@ -40,7 +40,7 @@ def test_no_row_names_a_start_that_it_must_refuse(row):
     if start is None:
         assert needed == []
         return
-    for base in filter(None, (row.initial_row, row.stage)):
+    for base in filter(None, (row.initial_row, row.coco_stage)):
         layers = prototxt.train_net(experiments.find(base)).layer
         assert bare(needed) <= bare(layer.name for layer in layers if layer.type == "Convolution")
     if row.initial_weights:

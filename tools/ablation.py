@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from attscale import cli
+from attscale import cli, processes
 from attscale.errors import UserError
 
 
@@ -28,9 +28,9 @@ def main(argv):
     run.add_argument("--net", metavar="NET", action="append", default=[], help="only this net of it (default: all)")
     only = "only this seed (default: the study's)"
     run.add_argument("--seed", metavar="N", type=cli.seed, action="append", default=[], help=only)
-    cores = len(os.sched_getaffinity(0))
+    cores = processes.cores()
     run.add_argument("--workers", metavar="N", type=cli.positive, default=cores, help=f"(default: {cores}, the cores)")
-    run.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    cli.add_data_argument(run)
     arguments = parser.parse_args(argv)
     status = 0
     print(*keep(arguments.folder, arguments.runs), sep="\n")

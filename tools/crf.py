@@ -34,9 +34,9 @@ def main(argv):
     source.add_argument("--scores", metavar="DIR", help="score maps, <id>.npz")
     source.add_argument("--weights", metavar="FILE", help="predict the score maps first, into predictions/NAME")
     cli.add_device_arguments(parser)
-    parser.add_argument("--threads", metavar="N", type=cli.positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
+    cli.add_threads_argument(parser)
     parser.add_argument("--split", help="of the data set (default: its validation set)")
-    parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    cli.add_data_argument(parser)
     parser.add_argument("--out", metavar="DIR", help="label maps, <id>.png (default: crf beside the scores)")
     for number, words in NUMBERS.items():
         parser.add_argument(f"--{number.replace('_', '-')}", metavar="N", type=float, help=words)

@@ -18,7 +18,7 @@ def main(argv):
         help="comp5: with the challenge's data alone, comp6: with any (default: comp6)",
     )
     parser.add_argument("--split", choices=["test", "val"], default="test", help="(default: test)")
-    parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    cli.add_data_argument(parser)
     parser.add_argument("--out", metavar="FILE", required=True, help="the archive to write, .tgz")
     parser.add_argument("--any-count", action="store_true", help="accept a test list of your own")
     arguments = parser.parse_args(argv)

@@ -37,7 +37,7 @@ def main(argv):
     line = "of a job's header, as your site has it, such as --job-line='-l ngpus=1' (default: none)"
     parser.add_argument("--job-line", metavar="LINE", action="append", default=[], help=line)
     parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
-    parser.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
+    cli.add_data_argument(parser)
     parser.add_argument("--weights", metavar="DIR", default="weights", help="of initial weights (default: weights)")
     parser.add_argument(
         "--shards", metavar="N", type=cli.positive, default=1, help="parts of a prediction (default: 1)"
@@ -95,7 +95,7 @@ def main(argv):
         for training in itertools.compress(trainings, is_open):
             row = experiments.find(training.name, arguments.data)
             sets.demand(row.dataset, row.list, arguments.data)
-    steps = [plan.stages_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
+    steps = [plan.steps_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
         client = stack.enter_context(cluster.connect(address))

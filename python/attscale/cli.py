@@ -151,6 +151,11 @@ def add_data_argument(arguments):
     arguments.add_argument("--data", metavar="DIR", default="data", help="folder of the data sets (default: data)")
 
 
+def add_threads_argument(arguments):
+    """--threads."""
+    arguments.add_argument("--threads", metavar="N", type=positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
+
+
 def add_net_arguments(arguments, *, weights_required, weights="caffemodel of the net"):
     """NAME or --net, --weights, --data and --threads; weights: their help. `check_net` looks at the first two."""
     add_name_argument(arguments, nargs="?")
@@ -158,7 +163,7 @@ def add_net_arguments(arguments, *, weights_required, weights="caffemodel of the
     arguments.add_argument("--net", metavar="DIR", help=net)
     arguments.add_argument("--weights", metavar="FILE", required=weights_required, help=weights)
     add_data_argument(arguments)
-    arguments.add_argument("--threads", metavar="N", type=positive, help="of Caffe (default: OMP_NUM_THREADS or all)")
+    add_threads_argument(arguments)
 
 
 def check_net(parser, arguments):

@@ -389,16 +389,16 @@ def test_where_experiments_start_from(tmp_path):
     train = plan.training_of(row, [row.name], {"data": "/d"}, "/r", tmp_path)
     assert train.run.weights == str(tmp_path / "vgg16_20M.caffemodel")
     with pytest.raises(UserError, match=r"vgg16_20M\.caffemodel: no such file, from which voc12_largefov starts"):
-        plan.stages_of(train, 1)
+        plan.steps_of(train, 1)
     (tmp_path / "vgg16_20M.caffemodel").touch()
-    first, predictions, last = plan.stages_of(train, 3)
+    first, predictions, last = plan.steps_of(train, 3)
     assert first == [train]
     assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
     assert last == [dataclasses.replace(train, step="evaluate")]
     measured = dataclasses.replace(train, by_size=True)
-    assert [stage[0].step for stage in plan.stages_of(measured, 1)] == ["train", "evaluate"]
+    assert [jobs[0].step for jobs in plan.steps_of(measured, 1)] == ["train", "evaluate"]
     crf = dataclasses.replace(measured, crf=True)
-    assert [stage[0].step for stage in plan.stages_of(crf, 1)] == ["train", "predict", "crf", "evaluate"]
+    assert [jobs[0].step for jobs in plan.steps_of(crf, 1)] == ["train", "predict", "crf", "evaluate"]
     assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov_pool5a/final.caffemodel"
 
 
@@ -424,7 +424,7 @@ def test_a_sweep_runs_what_an_experiment_starts_from():
     with pytest.raises(
         UserError, match=r"coco\.caffemodel: no such file, .*--coco-stage trains coco_voc_largefov in its"
     ):
-        plan.stages_of(job_of("voc12_coco_max3", "/r"), 1)
+        plan.steps_of(job_of("voc12_coco_max3", "/r"), 1)
 
 
 class Recorded:

@@ -11,6 +11,7 @@ from attscale.errors import UserError, reading
 from attscale.files import write_text
 from attscale.results import evaluations
 from attscale.results.evaluations import Evaluation
+from attscale.scoring.evaluate import BANDS
 from attscale.training import journal, runs
 
 
@@ -98,8 +99,8 @@ def _check(one, study, net, seed, place):
     for key, value in wanted.items():
         if found[key] != value:
             raise UserError(f"{place}: {key} is {found[key]}, expected {value}")
-    for key, found in _measured(one.evaluation, study, study.experiment(net)).items():
-        if not found:
+    for key, measured in _measured(one.evaluation, study, study.experiment(net)).items():
+        if not measured:
             raise UserError(f"{place}: {key} of its evaluation is missing, or not of {net}")
 
 
@@ -116,7 +117,7 @@ def _measured(evaluation, study, row):
         "attention_by_size": len(evaluation.attention_by_size) >= 3 or not (weighs and objects),
         "attention_by_class": all(evaluation.attention_by_class.values())
         and bool(evaluation.attention_by_class) == weighs,
-        "attention_by_height": len(evaluation.attention_by_height) == 8 * weighs
+        "attention_by_height": len(evaluation.attention_by_height) == BANDS * weighs
         and all(evaluation.attention_by_height),
     }
 

@@ -11,6 +11,7 @@ from attscale.ablation.measures import scores
 from attscale.ablation.statistics import CONFIDENCE, HOLDS, OPEN, mean_and_spread, paired, printed
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.errors import reading
+from attscale.scoring.evaluate import BANDS
 from attscale.training.runs import FINAL
 
 OTHERS = "others.toml"  # what nets of other people reach on CamVid, with their sources
@@ -240,7 +241,7 @@ def _by_height(nets):
     if weighed:
         yield from ("", "Mean weight of each scale by height in the image, which stands for distance: eight bands,")
         yield from ("the topmost first:", "")
-        yield from _head("net", "scale", *map(str, range(1, 9)))
+        yield from _head("net", "scale", *map(str, range(1, BANDS + 1)))
         yield from _by_scale(weighed, lambda one: one.attention_by_height)
 
 

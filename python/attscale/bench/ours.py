@@ -1,7 +1,6 @@
 """Caffe's side: a net of ours, timed, as a whole and by layers."""
 
 import collections
-import copy
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from attscale.inference.predictor import Predictor
 from attscale.machine import device
 from attscale.machine.threads import limit_threads
 from attscale.prototxt import Model
-from attscale.prototxt.model import data_layer
 from attscale.training import runs, solvers
 
 
@@ -61,13 +59,7 @@ class InMemory(Model):
     """A Model whose training net has its batch in inputs, `data` and `label`."""
 
     def train_net(self, *_, **__):
-        message = copy.deepcopy(self.train)
-        layer = data_layer(message)
-        layer.ClearField("python_param")
-        layer.type = "Input"
-        for channels in (3, 1):  # of data and label
-            layer.input_param.shape.add(dim=[self.batch_size, channels, self.crop_size, self.crop_size])
-        return message
+        return self.fed_by_hand(self.batch_size, self.crop_size)
 
 
 def fill(net, classes):

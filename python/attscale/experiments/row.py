@@ -211,7 +211,7 @@ class Experiment:
         return dataclasses.replace(self, msc=False, cells=()).name if self.msc else None
 
     @property
-    def stage(self):
+    def coco_stage(self):
         """The experiment on MS-COCO whose weights can take the place of the released file; None for other starts."""
         if self.pretraining != "coco" or self.initial_row:
             return None
@@ -222,7 +222,9 @@ class Experiment:
         """What training starts from, in words; None: from scratch."""
         if self.initial_row:
             return f"the weights of {self.initial_row}"
-        return f"{self.initial_weights}, or the weights of {self.stage}" if self.stage else self.initial_weights
+        return (
+            f"{self.initial_weights}, or the weights of {self.coco_stage}" if self.coco_stage else self.initial_weights
+        )
 
     @property
     def baseline(self):

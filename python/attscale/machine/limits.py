@@ -3,13 +3,10 @@
 So an image or a batch that is too large is refused before a net is built for it, by the shapes of a smaller one.
 """
 
-import copy
-
 import caffe
 
 from attscale import prototxt
 from attscale.errors import ExperimentError
-from attscale.prototxt.model import data_layer
 
 #: Values of a blob, and of the buffer in which a convolution unfolds one image (INT_MAX).
 VALUES = 2**31 - 1
@@ -23,13 +20,7 @@ def small(model):
 
 def small_training(model):
     """Its training net, without data."""
-    message = copy.deepcopy(model.train)
-    layer = data_layer(message)
-    layer.ClearField("python_param")
-    layer.type = "Input"
-    for channels in (3, 1):  # of data and label
-        layer.input_param.shape.add(dim=[1, channels, _SMALL, _SMALL])
-    return prototxt.load(message, caffe.TRAIN)
+    return prototxt.load(model.fed_by_hand(1, _SMALL), caffe.TRAIN)
 
 
 def pieces(net, height, width):

@@ -157,6 +157,16 @@ class Model:
         data_layer(net, self.where).python_param.param_str = encode(self.loader(data_root, **sequence))
         return net
 
+    def fed_by_hand(self, batch_size, side):
+        """The training net with inputs, `data` and `label`, of that size in the place of its data layer."""
+        net = copy.deepcopy(self.train)
+        layer = data_layer(net, self.where)
+        layer.ClearField("python_param")
+        layer.type = "Input"
+        for channels in (3, 1):
+            layer.input_param.shape.add(dim=[batch_size, channels, side, side])
+        return net
+
     def deploy_net(self, size=None):
         """The test net for images of `size` x `size` (default: its own)."""
         net = copy.deepcopy(self.deploy)

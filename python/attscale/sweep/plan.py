@@ -48,12 +48,12 @@ def _named(name, data):
 
 
 def _stage_of(row, named, coco_stage):
-    return row.stage if coco_stage or row.stage in named else None
+    return row.coco_stage if coco_stage or row.coco_stage in named else None
 
 
-def is_stage(name):
+def is_coco_stage(name):
     """Whether an experiment is there for its weights alone, and so is neither predicted nor scored."""
-    return name in {other.stage for other in experiments.EXPERIMENTS.values()}
+    return name in {other.coco_stage for other in experiments.EXPERIMENTS.values()}
 
 
 def training_of(row, names, shared, root, weights_folder, *, start=None, place="", **job):
@@ -62,7 +62,7 @@ def training_of(row, names, shared, root, weights_folder, *, start=None, place="
     shared: options that all runs of the sweep have in common; start: the caffemodel of those that would otherwise
     start from scratch; place, job: fields of the Job.
     """
-    weights, first = None, next((name for name in (row.initial_row, row.stage) if name in names), None)
+    weights, first = None, next((name for name in (row.initial_row, row.coco_stage) if name in names), None)
     if first:
         weights = os.path.join(root, place, first, runs.FINAL)
     elif row.initial_weights:
@@ -73,25 +73,25 @@ def training_of(row, names, shared, root, weights_folder, *, start=None, place="
     return Job(step="train", root=root, run=run, place=place, after=first, **job)
 
 
-def stages_of(training, shards):
-    """The jobs of an experiment in stages, each for when those before it are done: training, predictions, CRF, scoring.
+def steps_of(training, shards):
+    """The jobs of an experiment: lists, of training, predictions, CRF, scoring, each for when those before are done.
 
     Raises UserError where the weights are missing that it starts from.
     """
     row, weights = experiments.find(training.name, training.run.data), training.run.weights
     if weights and not training.after and not os.path.exists(weights):
-        stage = f"; --coco-stage trains {row.stage} in its place" if row.stage else ""
+        stage = f"; --coco-stage trains {row.coco_stage} in its place" if row.coco_stage else ""
         hint = f"tools/fetch_weights.py{stage}" if row.initial_weights else "--start"
         raise UserError(f"{weights}: no such file, from which {row.name} starts ({hint})")
-    if is_stage(row.name):
+    if is_coco_stage(row.name):
         return [[training]]
-    stages = [[training]]
+    steps = [[training]]
     # what runs the net anyway needs no label maps, but the CRF and VOC's server do
     runs_the_net = (training.branches or training.by_size) and row.split != experiments.TRAINVAL
     steps = ["predict", CRF] if training.crf else [] if runs_the_net else ["predict"]
     for step in steps:
-        stages.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
-    return [*stages, [dataclasses.replace(training, step="evaluate")]]
+        steps.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
+    return [*steps, [dataclasses.replace(training, step="evaluate")]]
 
 
 def perform(text, *_after):
@@ -103,17 +103,17 @@ def perform(text, *_after):
 
 
 def submit(client, plans):
-    """Submits `stages_of` each of the experiments, after the one that it starts from, if that is among them.
+    """Submits `steps_of` each of the experiments, after the one that it starts from, if that is among them.
 
     Returns {a Job's label: the future of the experiment's scoring}.
     """
     trained, scored = {}, {}
-    for stages in plans:
-        training = stages[0][0]
+    for steps in plans:
+        training = steps[0][0]
         first = trained.get((training.place, training.after))  # none where it was finished by an earlier sweep
         after = [first] if first is not None else []
-        for stage in stages:
-            after = [_submit(client, job, *after) for job in stage]
+        for jobs in steps:
+            after = [_submit(client, job, *after) for job in jobs]
             trained.setdefault((training.place, training.name), after[0])
         scored[training.label] = after[0]
     return scored

@@ -5,7 +5,7 @@ import time
 
 from attscale.errors import UserError
 from attscale.results import evaluations
-from attscale.sweep.plan import SLOT, is_stage
+from attscale.sweep.plan import SLOT, is_coco_stage
 from attscale.sweep.step import COMPLETE, CRF, images_of
 from attscale.training import journal, runs
 
@@ -18,7 +18,7 @@ def status(job):
     It is done when everything that was asked for has been scored, after the CRF as well.
     """
     folder = job.folder
-    if is_stage(job.name) and (folder / runs.FINAL).exists():
+    if is_coco_stage(job.name) and (folder / runs.FINAL).exists():
         return "done", "trained for others to start from"
     ends = [end(folder, branches=job.branches, by_size=job.by_size), *([end(folder / CRF)] if job.crf else [])]
     if None not in ends:
