@@ -45,8 +45,9 @@ def make_list(folder, dataset):
     (root / "list").mkdir(parents=True)
     for name in (names := [f"{number}.{kind}" for number in range(5) for kind in ("jpg", "png")]):
         (root / name).touch()
-    pairs = zip(names[::2], names[1::2], strict=True)
-    (root / "list/val.txt").write_text("".join(f"/{image} /{label}\n" for image, label in pairs))
+    lines = "".join(f"/{image} /{label}\n" for image, label in zip(names[::2], names[1::2], strict=True))
+    for split in ("train", "val"):
+        (root / f"list/{split}.txt").write_text(lines)
 
 
 def finish(root, study, net, seed, **changes):
@@ -131,10 +132,11 @@ def test_a_net_of_another_study(tool, tmp_path):
 
 
 def test_a_sweep_that_fails_has_said_why(tool, tmp_path):
-    """The data set has its list, and nothing else; the page is written all the same."""
+    """The data set has its lists, and files without a word; the page is written all the same."""
     make_list(tmp_path, "camvid")
     done = tool("ablation", "run", "results", "--study", "camvid_trunk", "--workers", "2")
-    one_line_error(done, "3 of 3 experiments failed; seed0/camvid_largefov_narrow", "CamVid")
+    failed = "3 of 3 experiments failed; seed0/camvid_largefov_narrow"
+    one_line_error(done, failed, "CamVid/list/train.txt: 5 of 5 pairs are faulty")
     assert (tmp_path / "results.md").exists()
 
 

@@ -122,7 +122,7 @@ STUDIES = {
             "The trunks are the single scale beside them. From `shapes` it differs in two things, the start and the "
             "number of iterations.",
             dataset="shapes",
-            nets=_MERGED,
+            nets=("max3_esupv", "attention3_esupv"),
             base="largefov",
             beside="shapes_trunk",
             seeds=_THREE,
@@ -156,13 +156,12 @@ STUDIES = {
         ),
         Study(
             name="camvid_attention",
-            title="Rate and start of the attention layers on CamVid",
+            title="The rate of the attention layers on CamVid",
             about="Asked after `camvid` had been scored. In the authors' files the attention layers learn at ten "
-            "times the trunk's rate, and the first starts from a gaussian of 0.005 (docs/fidelity.md); the recipe for "
-            "narrow nets has the trunk's rate, and `msra`. Each is put back alone here, `lr10` and `gaussian`; the "
-            "classifier's rate is left, and all else is as in `camvid`.",
+            "times the trunk's rate (docs/fidelity.md), in the recipe for narrow nets at the trunk's own. `lr10` has "
+            "the ten times back, for these layers alone; all else is as in `camvid`.",
             dataset="camvid",
-            nets=_narrow("attention3_esupv_lr10", "attention3_esupv_gaussian"),
+            nets=_narrow("attention3_esupv_lr10"),
             base="attention3_esupv_narrow",
             beside="camvid",
             seeds=_THREE,

@@ -85,13 +85,13 @@ def steps_of(training, shards):
         raise UserError(f"{weights}: no such file, from which {row.name} starts ({hint})")
     if is_coco_stage(row.name):
         return [[training]]
-    steps = [[training]]
     # what runs the net anyway needs no label maps, but the CRF and VOC's server do
     runs_the_net = (training.branches or training.by_size) and row.split != experiments.TRAINVAL
-    steps = ["predict", CRF] if training.crf else [] if runs_the_net else ["predict"]
-    for step in steps:
-        steps.append([dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)])
-    return [*steps, [dataclasses.replace(training, step="evaluate")]]
+    sharded = ["predict", CRF] if training.crf else [] if runs_the_net else ["predict"]
+    parts = (
+        [dataclasses.replace(training, step=step, shard=i, shards=shards) for i in range(shards)] for step in sharded
+    )
+    return [[training], *parts, [dataclasses.replace(training, step="evaluate")]]
 
 
 def perform(text, *_after):
