@@ -1,6 +1,5 @@
 """Sweeps on two local Dask workers, one of them killed, against the same rows one after the other."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -9,18 +8,14 @@ import sys
 import time
 
 import pytest
-from distributed import Client, Scheduler, SpecCluster, Worker
 
-from attscale import experiments
-from attscale.errors import DataError, ExperimentError, RunError, UserError
-from attscale.processes import threads_at_hand
 from attscale.results import evaluations
 from attscale.results.report import folders
-from attscale.sweep import cluster, plan, step, watch
 from attscale.training import runs
 from attscale.weights import caffemodel
 from conftest import REPO, one_line_error
 from helpers.processes import has_ended, of_module
+from helpers.sweeps import run
 
 ROWS = ["shapes_largefov", "shapes_max2_esupv"]
 LENGTH = ("--max-iter", 24)
@@ -36,12 +31,6 @@ def home(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].split()[:2] == [ROWS[-1], "done"]
     return folder
-
-
-def run(folder, *arguments, tool="sweep", **environment):
-    command = [sys.executable, str(REPO / "tools" / f"{tool}.py"), *map(str, arguments)]
-    environment = {**os.environ, **environment}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=500, env=environment)
 
 
 def outcome(folder, name):
@@ -145,74 +134,6 @@ def test_finished_rows_of_other_options_are_refused(home, options, words):
     assert "mean IOU" not in done.stdout
 
 
-def job_of(name, root, step="train", crf=False, **changes):
-    """By the sweep's own plan, with data in /d unless changed."""
-    names = [row.name for row in plan.rows_of([name])]
-    job = plan.training_of(experiments.find(name), names, {"data": "/d"}, str(root), "/weights", crf=crf)
-    return dataclasses.replace(job, step=step, run=dataclasses.replace(job.run, **changes))
-
-
-def test_the_experiments_own_iterations_are_the_default():
-    assert job_of("shapes_max2", "/r").run.max_iter == 5200
-
-
-def test_rows_that_were_begun_with_other_options_are_refused(tmp_path):
-    """How a run is computed matters until it is finished; what is computed always does."""
-    begun = job_of("shapes_max2", tmp_path, max_iter=9)
-    begun.folder.mkdir()
-    (begun.folder / "run.json").touch()  # of a process that was killed over it
-    step.check(begun)
-    runs.create(begun.folder, begun.run, [])
-    step.check(begun)
-    for change, words in [
-        ({"max_iter": 8}, "--max-iter 9, not 8"),
-        ({"weights": "/w"}, r"weights none, not /w \(with or without --coco-stage or --start, say\)"),
-        ({"gpus": (0,)}, "gpus none, not 0"),
-        ({"threads": 2}, "--threads none, not 2"),
-        ({"snapshot_interval": 7}, "--snapshot-interval 500, not 7"),
-    ]:
-        with pytest.raises(RunError, match=f"shapes_max2: was begun with {words}; "):
-            step.train(job_of("shapes_max2", tmp_path, **{"max_iter": 9, **change}))
-    (begun.folder / "final.caffemodel").touch()
-    step.check(job_of("shapes_max2", tmp_path, max_iter=9, gpus=(0,), threads=2, snapshot_interval=7))
-    with pytest.raises(RunError, match="--seed 0, not 1"):
-        step.check(job_of("shapes_max2", tmp_path, max_iter=9, seed=1))
-    (begun.folder / "run.json").unlink()
-    with pytest.raises(RunError, match=r"shapes_max2: no run \(it has no run\.json\)"):
-        step.check(begun)
-
-
-def test_rows_for_the_server_are_done_when_all_is_predicted(tmp_path):
-    """VOC's test set has no ground truth here. Were it open, the row would want weights that are not there."""
-    name = "voc12_coco_attention3_esupv_onestep_trainval_aug"
-    data, root = tmp_path / "data/VOC2012", tmp_path / "runs/sweep"
-    weights = str(tmp_path / "weights/vgg16_20M_coco.caffemodel")
-    job = job_of(name, root, "evaluate", crf=True, data=str(data.parent), weights=weights)
-    (data / "list").mkdir(parents=True)
-    (data / "list/test.txt").write_text("/JPEGImages/a.jpg\n/JPEGImages/b.jpg\n")
-    names = [data / "JPEGImages/a.jpg", data / "JPEGImages/b.jpg", job.folder / "test/a.png", job.folder / "crf/a.png"]
-    for file in names:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    runs.create(job.folder, job.run, [])
-    with pytest.raises(DataError, match=r"test/b\.png: no such prediction, one of 1 "):
-        step.evaluate(job)
-    without_crf = dataclasses.replace(job, crf=False)
-    assert watch.status(without_crf) == ("started", "")
-    (job.folder / "test/b.png").touch()
-    with pytest.raises(DataError, match=r"crf/b\.png: no such prediction, one of 1 "):
-        step.evaluate(job)
-    assert watch.status(without_crf)[0] == "done"
-    assert watch.status(job)[0] == "started"
-    (job.folder / "crf/b.png").touch()
-    step.evaluate(job)
-    done = run(tmp_path, name, "--crf")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[:2] == [name, "done"]
-    assert "2 images predicted, for VOC's server" in done.stdout
-    assert evaluations.find([root]) == []  # nothing is taken for a score
-
-
 def test_crf_in_shards(home):
     """On a row that was finished without; compared with tools/crf.py over the same scores."""
     folder = home / "single/shapes_largefov"
@@ -270,39 +191,6 @@ def address_in(path):
     raise AssertionError(f"{path}: no scheduler has written it")
 
 
-@pytest.fixture
-def client():
-    """Of a worker in this process that was started without the resource."""
-    options = {"dashboard": False, "dashboard_address": None}
-    workers = {0: {"cls": Worker, "options": {"nthreads": 1, **options}}}
-    with SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options}) as made, Client(made) as client:
-        yield client
-
-
-def test_workers_without_the_resource_are_named_and_cancelled_is_no_success(client, tmp_path):
-    tables = []
-    future = client.submit(int, resources={plan.SLOT: 1})
-
-    def show(lines):
-        tables.append(lines)
-        if len(lines) > 1:
-            future.cancel()
-
-    job = job_of("shapes_max2", tmp_path)
-    errors = watch.watch(client, [job], {job.label: future}, show, interval=0.05, patience=0.5, settle=0)
-    warned = next(table for table in tables if len(table) > 1)
-    assert warned[0].split() == ["shapes_max2", "waiting"]
-    assert warned[1] == "waiting for workers: none of 1 was started with --resources slot=1"
-    assert errors["shapes_max2"].startswith("cancelled, or the scheduler is gone")
-
-
-def test_a_row_without_its_result_is_a_failure(client, tmp_path):
-    job = job_of("shapes_max2", tmp_path)
-    futures = {job.label: client.submit(int)}
-    errors = watch.watch(client, [job], futures, list, interval=0.05, settle=0.2)
-    assert errors == {"shapes_max2": f"ended without a result in {tmp_path / 'shapes_max2'}"}
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -342,25 +230,11 @@ def test_slurm(home, tmp_path):
     assert "gpu" not in job
 
 
-def test_a_worker_has_its_share_of_the_cores():
-    """Dask itself has each worker's environment say one thread, and so a training would have one."""
-    with cluster.local(1, 3) as workers, Client(workers) as client:
-        assert client.submit(threads_at_hand).result() == 3
-
-
 def test_data_are_there_before_workers_are_started(tmp_path):
     """Else each experiment would fail on a worker, after it has waited in a queue."""
     said = "data/CamVid/list/train.txt: no such list"
     one_line_error(run(tmp_path, "camvid_max2", "--slurm", PATH=str(tmp_path)), said)  # not: sbatch, which is not there
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_run_with_a_wrong_option_can_be_begun_anew(tmp_path, mini):
-    """It leaves no folder that would hold the next try to the wrong option."""
-    wrong = job_of("shapes_max2", tmp_path, data=str(tmp_path / "typo"), max_iter=1)
-    with pytest.raises(UserError):
-        step.train(wrong)
-    assert not wrong.folder.exists()
 
 
 def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
@@ -370,100 +244,3 @@ def test_a_row_that_fails_is_named_and_the_others_finish(home, tmp_path):
     done = run(tmp_path, "shapes_largefov", "shapes_max2", "--max-iter", "2")
     one_line_error(done, "1 of 2 experiments failed; shapes_max2: ", "shapes_max2/val")
     assert (tmp_path / "runs/sweep/shapes_largefov/evaluation.json").exists()
-
-
-def test_rows_of_a_table():
-    names = [row.name for row in plan.rows_of(["3"])]
-    assert len(names) == 15  # baseline, MSc and what it starts from, and 2 scale sets x 3 merges x 2
-    assert [row.name for row in plan.rows_of(["2"])] == ["voc10_part_attention3_esupv"]  # part by part
-    assert names.index("voc12_largefov_pool5a") < names.index("voc12_msc_largefov")  # which starts from it
-    assert [row.name for row in plan.rows_of(["shapes", "shapes"])] == ["shapes_attention3_esupv"]
-    with pytest.raises(ExperimentError, match="no experiment stands for a cell of table 9"):
-        plan.rows_of(["9"])
-    with pytest.raises(ExperimentError, match="no experiment 'shaeps'"):
-        plan.rows_of(["shaeps"])
-
-
-def test_where_experiments_start_from(tmp_path):
-    row = experiments.find("voc12_largefov")
-    train = plan.training_of(row, [row.name], {"data": "/d"}, "/r", tmp_path)
-    assert train.run.weights == str(tmp_path / "vgg16_20M.caffemodel")
-    with pytest.raises(UserError, match=r"vgg16_20M\.caffemodel: no such file, from which voc12_largefov starts"):
-        plan.steps_of(train, 1)
-    (tmp_path / "vgg16_20M.caffemodel").touch()
-    first, predictions, last = plan.steps_of(train, 3)
-    assert first == [train]
-    assert [(job.shard, job.shards) for job in predictions] == [(0, 3), (1, 3), (2, 3)]
-    assert last == [dataclasses.replace(train, step="evaluate")]
-    measured = dataclasses.replace(train, by_size=True)
-    assert [jobs[0].step for jobs in plan.steps_of(measured, 1)] == ["train", "evaluate"]
-    crf = dataclasses.replace(measured, crf=True)
-    assert [jobs[0].step for jobs in plan.steps_of(crf, 1)] == ["train", "predict", "crf", "evaluate"]
-    assert job_of("voc12_msc_largefov", "/r").run.weights == "/r/voc12_largefov_pool5a/final.caffemodel"
-
-
-def test_a_sweep_runs_what_an_experiment_starts_from():
-    """Typed from the release's script (training #2), and from tables 4 and 5, whose nets start from MS-COCO."""
-    chains = {
-        "voc12_attention3_esupv_trainval_aug": ["voc12_attention3_esupv", "voc12_attention3_esupv_trainval_aug"],
-        "voc12_msc_largefov_trainval_aug": [
-            *("voc12_largefov_pool5a", "voc12_msc_largefov", "voc12_msc_largefov_trainval_aug"),
-        ],
-        "voc12_coco_max3": ["voc12_coco_max3"],
-    }
-    for name, chain in chains.items():
-        assert [row.name for row in plan.rows_of([name])] == chain
-    released = "voc12_coco_attention3_esupv_zeroattention_plus"
-    chain = ["coco_voc_attention3_esupv", released, f"{released}_trainval_aug"]
-    rows = plan.rows_of([f"{released}_trainval_aug"], coco_stage=True)
-    assert [row.name for row in rows] == chain
-    jobs = [plan.training_of(row, chain, {"data": "/d"}, "/r", "/w") for row in rows]
-    assert [job.after for job in jobs] == [None, *chain[:2]]
-    assert jobs[0].run.weights == "/w/vgg16_20M.caffemodel"
-    assert jobs[1].run.weights == "/r/coco_voc_attention3_esupv/final.caffemodel"
-    with pytest.raises(
-        UserError, match=r"coco\.caffemodel: no such file, .*--coco-stage trains coco_voc_largefov in its"
-    ):
-        plan.steps_of(job_of("voc12_coco_max3", "/r"), 1)
-
-
-class Recorded:
-    """Stands for Dask's client: remembers what was submitted after what."""
-
-    def __init__(self):
-        self.after = {}
-
-    def submit(self, function, text, *after, key, **options):
-        self.after[key] = after
-        return key
-
-
-def test_a_second_step_waits_for_the_first_experiments_training():
-    names = ["voc12_largefov", "voc12_largefov_pool5a", "voc12_msc_largefov"]
-    client = Recorded()
-    plan.submit(client, [[[job_of(name, "/r")], [job_of(name, "/r", "evaluate")]] for name in names])
-    assert client.after == {
-        "train voc12_largefov": (),
-        "evaluate voc12_largefov": ("train voc12_largefov",),
-        "train voc12_largefov_pool5a": (),
-        "evaluate voc12_largefov_pool5a": ("train voc12_largefov_pool5a",),
-        "train voc12_msc_largefov": ("train voc12_largefov_pool5a",),
-        "evaluate voc12_msc_largefov": ("train voc12_msc_largefov",),
-    }
-
-
-@pytest.mark.parametrize("kind", cluster.QUEUES)
-def test_jobs_of_batch_systems(kind):
-    """The job's script as dask-jobqueue writes it; it is not submitted, for there is no such system here."""
-    wanted = {"cores": 3, "memory": "7GB", "walltime": "96:00:00", "name": "night", "lines": ["--gres=gpu:1"]}
-    made = cluster.queue(kind, jobs=0, **wanted)
-    try:
-        script = made.job_script()
-    finally:
-        made.close()
-    assert "night" in script
-    assert "--resources slot=1" in script
-    assert "96:00:00" in script
-    mark = {"slurm": "#SBATCH", "pbs": "#PBS", "sge": "#$"}[kind]
-    assert f"{mark} --gres=gpu:1" in script.splitlines()
-    assert script.index("export OMP_NUM_THREADS=3\n") < script.index("--resources slot=1")
