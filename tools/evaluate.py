@@ -41,7 +41,7 @@ def main(argv):
     from attscale.files import check_folder
     from attscale.inference import estimate, predictions, provenance
     from attscale.progress import Bar, say
-    from attscale.results import evaluations
+    from attscale.results import evaluations, presentation
     from attscale.scoring import evaluate
     from attscale.weights import caffemodel
 
@@ -87,10 +87,10 @@ def main(argv):
         crf=after_crf,
         although_seen=arguments.although_seen,
     )
-    print(evaluation.text)
+    print(presentation.text(evaluation))
     if out:
         evaluation.write(out)
-        evaluation.draw(out)
+        presentation.draw(evaluation, out)
         say(f"wrote {Path(out, evaluations.EVALUATION)}")
 
 

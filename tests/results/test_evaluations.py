@@ -10,7 +10,7 @@ import pytest
 from attscale import experiments
 from attscale.errors import DataError, UserError
 from attscale.options import from_values
-from attscale.results import evaluations
+from attscale.results import evaluations, presentation
 from attscale.results.evaluations import Evaluation
 from attscale.scoring.evaluate import Tally
 from helpers.results import evaluation, write_run
@@ -106,14 +106,14 @@ def test_a_class_that_does_not_occur_counts_as_zero_where_the_authors_average():
     values = evaluation(iou={"a": 0.5, "b": 0.6, "c": 0.7, "d": None}, mean_iou=0.6, matrix=None)
     one = from_values(Evaluation, values)
     assert one.mean_iou_of_all_classes == pytest.approx(0.45)
-    assert "absent classes as 0   45.00" in one.text
+    assert "absent classes as 0   45.00" in presentation.text(one)
     everywhere = from_values(Evaluation, values | {"iou": {"a": 0.5, "b": 0.7}})
     assert everywhere.mean_iou_of_all_classes == everywhere.mean_iou
-    assert "absent" not in everywhere.text
+    assert "absent" not in presentation.text(everywhere)
 
 
 def test_what_a_terminal_shows(made):
-    assert made.text.splitlines() == [
+    assert presentation.text(made).splitlines() == [
         "background            60.00",
         "disc                  50.00",
         "triangle               0.00",
@@ -144,7 +144,7 @@ def test_objects_of_a_net_without_attention(tally, tmp_path):
     assert evaluations.read(tmp_path / "evaluation.json") == one
     assert one.iou_by_size == ((4, 8, 2, 0.75), (8, 16, 1, None))
     assert (one.attention_by_size, one.attention_by_class, one.attention_by_height) == ((), {}, ())
-    assert one.text.splitlines()[6:9] == [
+    assert presentation.text(one).splitlines()[6:9] == [
         "object size (px)  objects  foreground IOU, %",
         "     4 to 8             2              75.00",
         "     8 to 16            1                  -",
@@ -161,7 +161,7 @@ def test_recalibration_stands_beside_the_classes(recalibrated, tmp_path):
     assert evaluations.read(tmp_path / "evaluation.json") == recalibrated
     assert recalibrated.recalibration["disc"] == (0.75, 0.125)
     assert recalibrated.recalibration["square"] == (None, 0.0625)
-    assert recalibrated.text.splitlines()[:6] == [
+    assert presentation.text(recalibrated).splitlines()[:6] == [
         "class                IOU, %   recalibration on its pixels, elsewhere",
         "background            60.00    0.875   0.250",
         "disc                  50.00    0.750   0.125",
@@ -180,7 +180,7 @@ def test_recalibration_stands_beside_the_classes(recalibrated, tmp_path):
 
 
 def test_pictures(made, tmp_path):
-    made.draw(tmp_path)
+    presentation.draw(made, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "attention_by_height.png",
         "attention_by_size.png",
@@ -204,11 +204,11 @@ def test_files_of_earlier_versions(tmp_path):
     read = evaluations.read(tmp_path / "evaluation.json")
     assert read.iou == short["iou"]
     assert (read.split, read.weights, read.pixel_accuracy, read.matrix, read.attention) == (None,) * 5
-    assert "attention, mean" not in read.text
+    assert "attention, mean" not in presentation.text(read)
     assert not any((read.crf, read.although_seen, read.attention_by_size, read.recalibration))
     assert not any((read.iou_by_size, read.attention_by_class, read.attention_by_height))
     write_run(tmp_path, short | {"scales": [1, 0.5], "attention_by_size": [[4, 8, 1, [0.75, 0.25]]]})
-    text = evaluations.read(tmp_path / "evaluation.json").text
+    text = presentation.text(evaluations.read(tmp_path / "evaluation.json"))
     assert "\n     4 to 8             1                  -  0.750       0.250\n" in text
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from attscale.errors import UserError, reading
 from attscale.files import write_text
 from attscale.options import decode, to_values
-from attscale.results import evaluations
+from attscale.results import files
 
 PATTERN = "benchmark_*.json"
 
@@ -148,4 +148,4 @@ def read(path):
 
 def find(folders=()):
     """Every Measured in and below `folders` (default: `runs`). Raises UserError that names a broken file."""
-    return [read(path) for path in evaluations.files(folders, PATTERN)]
+    return [read(path) for path in files.find(folders, PATTERN)]

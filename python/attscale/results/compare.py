@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 
 from attscale import experiments, paper
-from attscale.results import evaluations
+from attscale.results import evaluations, files, presentation
 from attscale.results.evaluations import Evaluation
 
 NOT_RUN, NONE = "not run", "-"
@@ -39,7 +39,7 @@ class Line:
             return (row, printed, release, NOT_RUN, NONE, NONE)
         share = _measured(self.evaluation, self.cell.measure)
         difference = NONE if self.cell.value is None else in_points(self.cell.value / 100, share)
-        return (row, printed, release, evaluations.per_cent(share), difference, str(self.folder))
+        return (row, printed, release, presentation.per_cent(share), difference, str(self.folder))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,4 +157,4 @@ def markdown(compared, found=()):
         parts.append("")
     if left := [*left_out(compared, found)]:
         parts += ["## Results that stand in no table", "", *(f"- {folder}: {why}" for folder, why in left), ""]
-    return evaluations.printable("\n".join(parts))
+    return files.printable("\n".join(parts))

@@ -10,17 +10,11 @@ import numpy as np
 from attscale import experiments, options
 from attscale.errors import DataError, ExperimentError, UserError, reading
 from attscale.files import write_text
+from attscale.results import files, presentation
 from attscale.scoring import metrics, objects
 from attscale.training import runs
 
 EVALUATION, TABLES = "evaluation.json", "evaluation.md"
-RUNS = "runs"  # where results are looked for unless folders are named
-#: The scores of all classes together, by what people call them.
-SCORES = {"mean_iou": "mean IOU", "pixel_accuracy": "pixel accuracy", "mean_accuracy": "mean accuracy"}
-#: A class's two means of `Evaluation.recalibration`, as columns.
-RECALIBRATION = ("recalibration on its pixels", "elsewhere")
-#: The mean IOU of `Evaluation.iou_by_size`, as a column.
-FOREGROUND = "foreground IOU, %"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +46,7 @@ class Evaluation:
     recalibration: dict[str, tuple[float | None, float | None]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        shares = {**{key: getattr(self, key) for key in SCORES}, **self.iou}
+        shares = {**{key: getattr(self, key) for key in presentation.SCORES}, **self.iou}
         shares |= {f"iou_by_size from {low} to {high}": iou for low, high, _, iou in self.iou_by_size}
         for key, share in shares.items():
             if share is not None and not 0 <= share <= 1:  # per cent, say; NaN is neither
@@ -155,76 +149,8 @@ class Evaluation:
 
     def write(self, folder):
         """Writes evaluation.md and evaluation.json into `folder`, that one last: a run that has it is scored."""
-        write_text(Path(folder, TABLES), self.markdown)
+        write_text(Path(folder, TABLES), presentation.markdown(self))
         write_text(Path(folder, EVALUATION), json.dumps(dataclasses.asdict(self), indent=1) + "\n")
-
-    def draw(self, folder):
-        """Draws confusion.png and, where they were measured, attention_by_size.png and attention_by_height.png."""
-        from attscale import plots  # matplotlib, which nobody else here waits for
-
-        plots.confusion(Path(folder, "confusion.png"), np.array(self.matrix), list(self.iou))
-        if self.attention_by_size:
-            plots.attention_by_size(Path(folder, "attention_by_size.png"), self.attention_by_size, self.scales)
-        if self.attention_by_height:
-            plots.attention_by_height(Path(folder, "attention_by_height.png"), self.attention_by_height, self.scales)
-
-    @property
-    def markdown(self):
-        """The scores as Markdown tables, per cent."""
-        title = " ".join(filter(None, (self.experiment, self.split, "with CRF" if self.crf else "")))
-        lines = [f"# {title}", "", f"{self.images} images"]
-        lines += _table(["score", "%"], [(name, per_cent(getattr(self, key))) for key, name in SCORES.items()])
-        rows = [
-            (name, per_cent(iou), *map(three_decimals, self.recalibration.get(name, ())))
-            for name, iou in self.iou.items()
-        ]
-        lines += _table(["class", "IOU, %", *(RECALIBRATION if self.recalibration else ())], rows)
-        scales = [f"scale {scale:g}" for scale in self.scales]
-        if self.sizes:
-            columns = ["object size, px", "objects", FOREGROUND, *(scales if self.attention_by_size else ())]
-            rows = [
-                (f"{low} to {high}", str(count), per_cent(iou), *map(three_decimals, weights))
-                for low, high, count, iou, weights in self.sizes
-            ]
-            lines += _table(columns, rows)
-        none = (None,) * len(scales)
-        if self.attention_by_class:
-            rows = [(name, *map(three_decimals, weights or none)) for name, weights in self.attention_by_class.items()]
-            lines += _table(["weights on a class", *scales], rows)
-        if self.attention_by_height:
-            rows = [(name, *map(three_decimals, weights or none)) for name, weights in self.bands]
-            lines += _table(["weights by height, % from the top", *scales], rows)
-        return "\n".join(lines) + "\n"
-
-    @property
-    def text(self):
-        """The scores as lines for a terminal, per cent, mean IOU last."""
-        lines = [f"{'class':20} {'IOU, %':>6}   {', '.join(RECALIBRATION)}"] if self.recalibration else []
-        for name, iou in self.iou.items():
-            factors = "  ".join(f"{three_decimals(mean):>6}" for mean in self.recalibration.get(name, ()))
-            lines.append(f"{name:20} {per_cent(iou):>6}   {factors}".rstrip())
-        if self.sizes:
-            scales = "".join(f"  scale {s:<4g}" for s in self.scales) if self.attention_by_size else ""
-            lines += ["", f"object size (px)  objects  {FOREGROUND}{scales}".rstrip()]
-        for low, high, count, iou, weights in self.sizes:
-            line = f"{low:6} to {high:<6}  {count:7}  {per_cent(iou):>{len(FOREGROUND)}}"
-            lines.append(line + "".join(f"  {weight:<10.3f}" for weight in weights).rstrip())
-        lines += ["", f"{f'{next(iter(self.iou))} alone':20} {per_cent(self.mean_iou_of_all_background):>6}"]
-        lines += [f"scale {s:<6} alone   {per_cent(iou):>6}" for s, iou in self.mean_iou_of_branches.items()]
-        if self.attention is not None:
-            weights = zip(self.scales, self.attention, strict=True)
-            lines.append("attention, mean      " + ", ".join(f"scale {s:g}: {w:.3f}" for s, w in weights))
-        if None in self.iou.values():
-            lines.append(f"absent classes as 0  {per_cent(self.mean_iou_of_all_classes):>6}   as the authors average")
-        for key in ("pixel_accuracy", "mean_accuracy", "mean_iou"):
-            lines.append(f"{SCORES[key]:20} {per_cent(getattr(self, key)):>6}")
-        return "\n".join(lines) + f"   {self.experiment}, {self.images} images"
-
-
-def _table(columns, rows):
-    """Lines of a Markdown table, after an empty one."""
-    head, *lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
-    return ["", head, "|---" * len(columns) + "|", *lines]
 
 
 def _numbers(values):
@@ -243,16 +169,6 @@ def _iou_by_size(lines, matrices):
     return tuple((*line[:3], iou) for line, iou in zip(lines, ious, strict=True))
 
 
-def three_decimals(mean):
-    """A mean for people, to three decimals; `-` where there is none."""
-    return "-" if mean is None else f"{mean:.3f}"
-
-
-def per_cent(share):
-    """A share for people, to two decimals; `-` where there is none."""
-    return "-" if share is None else f"{100 * share:.2f}"
-
-
 def folder_of(weights):
     """Where scores of the caffemodel `weights` belong: the folder of the run whose final ones they are; else None."""
     path = Path(weights)
@@ -264,21 +180,7 @@ def find(folders=()):
 
     Raises UserError for a folder that is not there, and as `read`.
     """
-    return [(path.parent, read(path)) for path in files(folders, EVALUATION)]
-
-
-def files(folders, name):
-    """The files called `name` in and below `folders`, sorted, each once; the default, `runs`, need not be there.
-
-    Raises UserError for a folder that is not there.
-    """
-    found = {}
-    for folder in map(Path, folders or [RUNS]):
-        if folder.is_dir():
-            found |= {path.resolve(): path for path in folder.rglob(name)}
-        elif folders:
-            raise UserError(f"{folder}: no such folder")
-    return sorted(found.values())
+    return [(path.parent, read(path)) for path in files.find(folders, EVALUATION)]
 
 
 def read(path):
@@ -289,8 +191,3 @@ def read(path):
         return options.decode(Evaluation, text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-
-
-def printable(text):
-    """`text` without what UTF-8 cannot hold: the name of a folder may have it."""
-    return text.encode("utf-8", "replace").decode()

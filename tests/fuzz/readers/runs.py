@@ -14,7 +14,7 @@ from attscale.inference import inventory, provenance
 from attscale.machine import limits
 from attscale.ops.interp import SizeRule
 from attscale.prototxt import Model
-from attscale.results import benchmarks, compare, evaluations, report
+from attscale.results import benchmarks, compare, evaluations, presentation, report
 from attscale.sweep import watch
 from attscale.sweep.step import Job
 from attscale.training import journal, models, runs
@@ -151,7 +151,7 @@ class Evaluations(Reader):
     def read(self, path):
         found = evaluations.find([path.parent])
         compare.markdown(compare.tables(found))
-        return [(one.text, one.markdown) for _, one in found]
+        return [(presentation.text(one), presentation.markdown(one)) for _, one in found]
 
 
 class KeptRuns(Reader):

@@ -11,7 +11,7 @@ import time
 
 import jinja2
 
-from attscale.results import compare, evaluations
+from attscale.results import compare, files, presentation
 from attscale.results.report import curves
 from attscale.results.report.folders import Run, find
 
@@ -29,8 +29,8 @@ def page(runs, title="Results", speeds=()):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["per_cent"] = evaluations.per_cent
-    environment.filters["three_decimals"] = evaluations.three_decimals
+    environment.filters["per_cent"] = presentation.per_cent
+    environment.filters["three_decimals"] = presentation.three_decimals
     tables = compare.tables([pair for run in runs for pair in run.evaluations])
     by_paper = itertools.groupby(tables, operator.attrgetter("paper"))
     text = environment.get_template("page.html").render(
@@ -46,7 +46,7 @@ def page(runs, title="Results", speeds=()):
         before_and_after=before_and_after,
         contrast=contrast,
     )
-    return evaluations.printable(text)
+    return files.printable(text)
 
 
 def facts(run):
@@ -59,8 +59,8 @@ def facts(run):
     if result is None:
         return of_run
     accuracies = {
-        name: _UNKNOWN if (share := getattr(result, key)) is None else evaluations.per_cent(share)
-        for key, name in evaluations.SCORES.items()
+        name: _UNKNOWN if (share := getattr(result, key)) is None else presentation.per_cent(share)
+        for key, name in presentation.SCORES.items()
         if key != "mean_iou"  # which stands above them
     }
     return {
@@ -85,7 +85,7 @@ def contrast(run):
 
 def before_and_after(run):
     """(score or class, share before the CRF, share after it) of a run; None for what was not measured."""
-    for key, name in evaluations.SCORES.items():
+    for key, name in presentation.SCORES.items():
         yield name, run.result and getattr(run.result, key), getattr(run.crf, key)
     for name, after in run.crf.iou.items():
         yield name, run.result and run.result.iou.get(name), after

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from attscale.errors import reading
-from attscale.results import evaluations
+from attscale.results import evaluations, files
 from attscale.results.evaluations import Evaluation
 from attscale.training import journal, runs
 
@@ -27,7 +27,7 @@ class Run:
 
     @property
     def name(self):
-        return evaluations.printable(str(self.folder if self.folder.name else self.folder.resolve()))
+        return files.printable(str(self.folder if self.folder.name else self.folder.resolve()))
 
     @property
     def evaluations(self):
@@ -59,7 +59,7 @@ class Picture:
 def find(folders=()):
     """The Runs in and below `folders` (default: `runs`). Raises UserError for what is broken, file and key."""
     found = dict(evaluations.find(folders))
-    at = {*found, *(path.parent for path in evaluations.files(folders, runs.LOG))}
+    at = {*found, *(path.parent for path in files.find(folders, runs.LOG))}
     at = {folder for folder in at if not (folder.name == _CRF and folder.parent in at)}
     return [
         Run(
