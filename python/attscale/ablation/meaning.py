@@ -2,8 +2,8 @@
 
 A field in braces is one of
 
-    {study: net}          mean IOU over seeds, {study: net@0.5} that of a scale's own score map
-    {study: net - other}  the difference, with its interval
+    {study: net}          mean IOU over seeds; {study: net@0.5} that of a scale's own score map
+    {study: net - other}  the difference, with its interval; each may have a scale
     {study | claim}       what a study has of a claim, by the claim's text
     {paper | claim}       what the paper has of it
 """
@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import fmean
 
 from attscale.ablation.claims import CLAIMS, known
-from attscale.ablation.measures import ahead, scores
-from attscale.ablation.statistics import printed
+from attscale.ablation.measures import scores
+from attscale.ablation.statistics import paired, printed
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError, reading
 
 FILE = "meaning.md"
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_NET = re.compile(r"(\w+): (\w+)(?:@([\d.]+)| - (\w+))?")
+_NETS = re.compile(r"(\w+): ([\w@.]+)(?: - ([\w@.]+))?")
 _CLAIM = re.compile(r"(\w+) \| (.+)", re.DOTALL)
 
 
@@ -48,15 +48,21 @@ def _value(field, found):
     if claim := _CLAIM.fullmatch(field):
         (one,) = (one for one in CLAIMS if one.text == claim[2])
         return one.paper if claim[1] == "paper" else _of_claim(one, claim[1], found)
-    if not (net := _NET.fullmatch(field)):
+    if not (named := _NETS.fullmatch(field)):
         raise ValueError
-    study, name, scale, other = net.groups()
+    study, net, other = named.groups()
     nets = known(found, STUDIES[study])
     if other:
-        return _shown(ahead(name, other)(nets))
-    if scale:
-        return f"{100 * fmean(one.evaluation.mean_iou_of_branches[scale] for one in nets[name].values()):.1f}"
-    return f"{fmean(scores(nets[name]).values()):.2f}"
+        return _shown(paired(_scores(nets, net), _scores(nets, other)))
+    return f"{fmean(_scores(nets, net).values()):.2f}"
+
+
+def _scores(nets, name):
+    """{seed: mean IOU in points} of a net, or of one of its scales' own score maps."""
+    net, at, scale = name.partition("@")
+    if not at:
+        return scores(nets[net])
+    return {seed: 100 * one.evaluation.mean_iou_of_branches[scale] for seed, one in nets[net].items()}
 
 
 def _of_claim(claim, study, found):
