@@ -187,3 +187,11 @@ def one_line_error(process, *parts):
     assert process.stderr.rstrip().splitlines()[-1] == errors[0]
     for part in parts:
         assert str(part) in errors[0]
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    """A folder to build Caffe in without compiling it."""
+    from helpers.workshop import Workshop
+
+    return Workshop(tmp_path)

@@ -238,10 +238,11 @@ def test_a_folder_whose_name_no_net_can_have(name, tmp_path):
         datasets.find(name, own(tmp_path, CLASSES, name))
 
 
-def test_a_folder_whose_name_ends_as_layers_of_a_scale_do(tmp_path):
+@pytest.mark.parametrize("name", ["street_res480", "res05", "a_res05_interp"])
+def test_a_folder_whose_name_ends_as_layers_of_a_scale_do(name, tmp_path):
     """Its classifier, fc8_street_res480, would be scale 4.80's."""
-    with pytest.raises(ExperimentError, match="name is 'street_res480', whose end would be taken for a scale"):
-        datasets.find("street_res480", own(tmp_path, CLASSES, "street_res480"))
+    with pytest.raises(ExperimentError, match=f"name is '{name}', whose end would be taken for a scale"):
+        datasets.find(name, own(tmp_path, CLASSES, name))
 
 
 def test_a_file_that_is_no_text(tmp_path):

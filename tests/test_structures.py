@@ -37,8 +37,6 @@ NAMES = [
     "camvid_attention3_esupv_kernel1_filters64",
     "camvid_attention2_onelayer_fc6",
     "camvid_attention2_esupv_fc8",
-    "camvid_attention3_esupv_msra_lr1",
-    "camvid_attention3_esupv_gaussian_narrow",
     "camvid_attention3_esupv_lr10_narrow",
     "camvid_attention2_stages",
     "camvid_attention2_stages_dilated",
@@ -176,8 +174,8 @@ def test_words_of_attention_to_refine():
 def test_words_of_attention_to_scale():
     attention = experiments.find("camvid_attention3_esupv_onelayer_kernel1_filters64_fc6").attention
     assert (attention.layers, attention.kernel_size, attention.filters, attention.features) == (1, 1, 64, "fc6")
-    learns = experiments.find("camvid_attention3_esupv_gaussian_lr10_narrow")
-    assert (learns.attention.filler, learns.attention.lr_mult, learns.solver.final_lr_mult) == ("gaussian", 10, 1)
+    learns = experiments.find("camvid_attention3_esupv_lr10_narrow")
+    assert (learns.attention.lr_mult, learns.solver.final_lr_mult) == (10, 1)
     assert experiments.find("camvid_largefov_plus").random_scale == (0.6, 0.8, 1.0, 1.2, 1.4)
     assert experiments.find("camvid_largefov_plusuniform").uniform
     assert experiments.find("camvid_attention3_esupv_own").supervise_at == "own"
@@ -220,8 +218,6 @@ UNKNOWN = [
     "camvid_attention2_filters512",
     "camvid_attention2_filters064",
     "camvid_attention2_filters",
-    "camvid_attention2_gaussian",
-    "camvid_attention2_msra_narrow",
     "camvid_attention2_lr010",
     "camvid_max2_lr10",
     "camvid_max2_kernel1",

@@ -13,7 +13,7 @@ def main(argv):
     parser.add_argument("names", metavar="WEIGHTS", nargs="*", help="entries of the manifest (default: list them)")
     manifest_path, described = WEIGHTS / "manifest.toml", "(default: %(default)s)"
     parser.add_argument("--manifest", metavar="FILE", default=manifest_path, help=described)
-    parser.add_argument("--out", metavar="DIR", default=WEIGHTS, help=f"folder of the files {described}")
+    parser.add_argument("--out", metavar="DIR", default="weights", help=f"folder of the files {described}")
     arguments = parser.parse_args(argv)
 
     from attscale.weights import fetch, manifest

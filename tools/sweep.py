@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 
-from attscale import cli, experiments, processes
+from attscale import cli, processes
 from attscale.errors import UserError
 
 _OF_JOBS = ("--cores", "--memory", "--partition", "--walltime", "--job-line")
@@ -29,12 +29,14 @@ def main(argv):
     parser.add_argument("--workers", metavar="N", type=cli.positive, default=1, help="here, or jobs (default: 1)")
     parser.add_argument("--gpus", metavar="N,N", type=numbers, default=(), help="a local worker on each (default: CPU)")
     parser.add_argument("--gpu", action="store_true", help="the workers of a scheduler or queue have a GPU each")
-    parser.add_argument("--cores", metavar="N", type=cli.positive, default=4, help="of a job (default: 4)")
+    parser.add_argument(
+        "--cores", metavar="N", type=cli.positive, default=4, help="of a job; of SGE's see --job-line (default: 4)"
+    )
     parser.add_argument("--memory", metavar="SIZE", default="32GB", help="of a job (default: 32GB)")
     parser.add_argument("--partition", metavar="NAME", help="of the batch system (default: its own)")
-    walltime = "of a job; what it cuts off goes on in the next (default: 24:00:00)"
+    walltime = "of a job; what it cuts off goes on with the same command, given again (default: 24:00:00)"
     parser.add_argument("--walltime", metavar="H:M:S", default="24:00:00", help=walltime)
-    line = "of a job's header, as your site has it, such as --job-line='-l ngpus=1' (default: none)"
+    line = "of a job's header; SGE has to be asked for cores and GPUs so: --job-line='-pe smp 4' (default: none)"
     parser.add_argument("--job-line", metavar="LINE", action="append", default=[], help=line)
     parser.add_argument("--out", metavar="DIR", default="runs/sweep", help="on a shared disk (default: runs/sweep)")
     cli.add_data_argument(parser)
@@ -46,7 +48,7 @@ def main(argv):
     parser.add_argument("--coco-stage", action="store_true", help="pretrain on MS-COCO first, where nets start from it")
     parser.add_argument("--max-iter", metavar="N", type=cli.positive, help="iterations (default: each experiment's)")
     parser.add_argument("--snapshot-interval", metavar="N", type=cli.positive, default=500, help="(default: 500)")
-    threads = "of Caffe (default: its share of the cores; at a scheduler OMP_NUM_THREADS of its workers)"
+    threads = "of Caffe (default: OMP_NUM_THREADS, of a scheduler's workers theirs, or a share of the cores)"
     parser.add_argument("--threads", metavar="N", type=cli.positive, help=threads)
     parser.add_argument("--branches", action="store_true", help="also score each scale's own score map")
     parser.add_argument("--by-size", action="store_true", help="also scores and weights by object size")
@@ -60,8 +62,8 @@ def main(argv):
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]
     needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(_OF_JOBS, ("--queue",))
     cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
-    if arguments.gpu and arguments.queue in ("pbs", "sge") and not arguments.job_line:
-        raise UserError(f"--gpu: say with --job-line how a job of {arguments.queue} asks for one, as your site has it")
+    if arguments.gpu and arguments.queue == "sge" and not arguments.job_line:
+        raise UserError("--gpu: say with --job-line how a job of sge asks for one, as your site has it")
 
     if arguments.crf:
         import attscale.inference.crf  # noqa: F401, which says before hours of training that pydensecrf2 is missing
@@ -93,8 +95,10 @@ def main(argv):
     is_open = [watch.status(training)[0] != "done" for training in trainings]
     if not arguments.scheduler:  # its workers may have other disks
         for training in itertools.compress(trainings, is_open):
-            row = experiments.find(training.name, arguments.data)
-            sets.demand(row.dataset, row.list, arguments.data)
+            row, dataset, split = step.scored_on(training)
+            sets.demand(dataset, row.list, arguments.data)
+            if not plan.is_coco_stage(row.name):
+                sets.demand(dataset, dataset.list_of(split), arguments.data)
     steps = [plan.steps_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
     with contextlib.ExitStack() as stack:
         address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
@@ -109,8 +113,10 @@ def cores_of(arguments):
     """How many cores a step has, for Caffe's threads and the CRF's processes; None where only the worker knows."""
     if arguments.scheduler:
         return None
-    workers = len(arguments.gpus) or arguments.workers
-    return arguments.cores if arguments.queue else max(1, processes.cores() // workers)
+    if arguments.queue:
+        is_asked_for = arguments.queue != "sge" or any("-pe " in line for line in arguments.job_line)
+        return arguments.cores if is_asked_for else 1
+    return max(1, processes.cores() // (len(arguments.gpus) or arguments.workers))
 
 
 def make_cluster(arguments):
@@ -119,10 +125,9 @@ def make_cluster(arguments):
     try:
         if not arguments.queue:
             return cluster.local(arguments.workers, cores_of(arguments), arguments.gpus)
-        wanted = {"jobs": arguments.workers, "name": arguments.partition}
-        wanted |= {name: getattr(arguments, name) for name in ("cores", "memory", "walltime")}
-        lines = [*(["--gres=gpu:1"] if arguments.gpu and arguments.queue == "slurm" else []), *arguments.job_line]
-        return cluster.queue(arguments.queue, lines=lines, **wanted)
+        wanted = {"jobs": arguments.workers, "cores": cores_of(arguments), "name": arguments.partition}
+        wanted |= {name: getattr(arguments, name) for name in ("memory", "walltime", "gpu")}
+        return cluster.queue(arguments.queue, lines=arguments.job_line, **wanted)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 

@@ -127,9 +127,9 @@ def intervals(path, rows, label, limit=7):
         axis.plot(others, [place] * len(others), color="tab:orange", marker="|", linestyle="none")
         if interval is not None:
             axis.plot(np.clip(interval, -limit, limit), [place, place], color="tab:blue", linewidth=2)
-            for end, marker in zip(interval, "<>", strict=True):
-                if abs(end) > limit:
-                    axis.plot([np.clip(end, -limit, limit)], [place], marker=marker, color="tab:blue")
+        for end in (mean, *(interval or ())):
+            if abs(end) > limit:
+                axis.plot([np.copysign(limit, end)], [place], marker=">" if end > 0 else "<", color="tab:blue")
         axis.plot([mean], [place], marker="o", markersize=4, color="tab:blue")
     axis.set_xlim(-limit * 1.03, limit * 1.03)
     axis.set_ylim(len(rows), -1)

@@ -76,7 +76,7 @@ def test_claims(folder):
     """Attention less max: 0 and 0.5, half-width 3.18, so undecided. Scale 1: 0.7 - 0.2 for both seeds, so it holds."""
     text = page.page(folder)
     better = "Three scales merged by attention, with extra supervision, are better than one"
-    assert line(text, better)[2:] == ["+3.25 (+0.07 to +6.43) holds"]
+    assert line(text, better)[2].startswith("+3.25 (+0.07 to +6.43) holds")
     over_max = "Attention is better than max: three scales, with extra supervision"
     assert line(text, over_max)[2:] == ["+0.25 (-2.93 to +3.43) **undecided**"]
     assert "Attention over three scales with extra supervision is the best" not in text  # of others there is no run
@@ -98,9 +98,9 @@ def test_averages(tmp_path):
         "+0.57 Person-Part, +0.52 VOC, +0.64 VOC from COCO, +0.33 MS-COCO",  # by hand from tables 1, 3, 5 and 6
         "+2.00 **undecided**",
     ]
-    assert line(text, "Several scales merged by attention are better than one (4 pairs of nets)")[2] == (
-        "+4.00 (+4.00 to +4.00) holds"
-    )
+    several = line(text, "Several scales merged by attention are better than one (4 pairs of nets)")
+    assert several[1].split(", ")[1] == "+4.46 VOC"
+    assert several[2] == "+4.00 (+4.00 to +4.00) holds, smaller than 1 of the paper's 4"
 
 
 def test_an_open_interval_may_still_be_short_of_the_papers_gains(tmp_path):
@@ -119,6 +119,12 @@ def test_an_open_interval_may_still_be_short_of_the_papers_gains(tmp_path):
     # less average: -0.01 and 0.21, mean 0.10 and +- 12.706 x 0.11; no gain of the paper's is above 1.50
     over = "Attention is better than average: three scales, with extra supervision"
     assert line(text, over)[2:] == ["+0.10 (-1.30 to +1.50) **undecided**"]
+
+
+def test_a_claim_that_holds_may_be_short_of_some_of_the_papers_gains(folder):
+    """Attention less one scale: up to 6.43; the paper has 4.48, 6.80, 3.84 and 4.56."""
+    above = "Three scales merged by attention, with extra supervision, are better than one"
+    assert line(page.page(folder), above)[2:] == ["+3.25 (+0.07 to +6.43) holds, smaller than 1 of the paper's 4"]
 
 
 def of_classes(study, net, seed, score, **others):

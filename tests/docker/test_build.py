@@ -5,14 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from helpers.workshop import SCRIPT, Workshop, failure, run, write
-
-
-@pytest.fixture
-def workshop(tmp_path):
-    return Workshop(tmp_path)
+from helpers.workshop import SCRIPT, failure, run, write
 
 
 def test_a_finished_build_is_reused():

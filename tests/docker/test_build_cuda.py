@@ -10,16 +10,11 @@ import zipfile
 
 import pytest
 
-from helpers.workshop import SCRIPT, Workshop, failure, write
+from helpers.workshop import SCRIPT, failure, write
 
 NVCC = """#!/bin/sh
 [ "$1" = --list-gpu-arch ] && printf 'compute_%s\\n' 75 80 86 90 100
 """
-
-
-@pytest.fixture
-def workshop(tmp_path):
-    return Workshop(tmp_path)
 
 
 @pytest.fixture

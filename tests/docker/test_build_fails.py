@@ -13,12 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPO
-from helpers.workshop import CLEAN, SCRIPT, Workshop, failure, run, write
-
-
-@pytest.fixture
-def workshop(tmp_path):
-    return Workshop(tmp_path)
+from helpers.workshop import CLEAN, SCRIPT, failure, run, write
 
 
 def test_debians_source_is_fetched_unless_all_of_it_is_there(workshop):

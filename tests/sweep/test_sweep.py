@@ -213,10 +213,13 @@ def test_slurm(home, tmp_path):
     (tmp_path / "scancel").chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     command = ["shapes_max2", "--max-iter", 2, "--out", "slurm", "--slurm", "--memory", "2GB", "--partition", "night"]
+    command += ["--walltime", "0:30:00", "--job-line=--mail-type=END"]
     sbatch = tmp_path / "sbatch"
-    sbatch.write_text('#!/bin/sh\necho "sbatch: error: invalid partition specified: night" >&2\nexit 1\n')
+    refuses = f'cp $1 {tmp_path}/job\necho "sbatch: error: invalid partition specified: night" >&2\nexit 1\n'
+    sbatch.write_text(f"#!/bin/sh\n{refuses}")
     sbatch.chmod(0o755)
-    refused = run(home, *command, **environment)
+    refused = run(home, *command, "--gpu", **environment)
+    assert "#SBATCH --gres=gpu:1" in (tmp_path / "job").read_text()
     one_line_error(refused, "slurm did not take the jobs: sbatch: error: invalid partition specified: night")
     sbatch.write_text(
         f"#!/bin/sh\ncp $1 {tmp_path}/job\nsetsid sh {tmp_path}/job >{tmp_path}/log 2>&1 &\n"
@@ -226,7 +229,7 @@ def test_slurm(home, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].split()[:2] == ["shapes_max2", "done"]
     job = (tmp_path / "job").read_text()
-    assert "#SBATCH -p night" in job
+    assert {"#SBATCH -p night", "#SBATCH -t 0:30:00", "#SBATCH --mail-type=END"} <= {*job.splitlines()}
     assert "gpu" not in job
 
 

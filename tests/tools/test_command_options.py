@@ -57,8 +57,8 @@ def main_of(name):
         ("sweep 3 --job-line x", "--job-line is of use only with --queue"),
         ("sweep 3 --walltime 1:0:0", "--walltime is of use only with --queue"),
         (
-            "sweep 3 --gpu --queue pbs",
-            "--gpu: say with --job-line how a job of pbs asks for one, as your site has it",
+            "sweep 3 --gpu --queue sge",
+            "--gpu: say with --job-line how a job of sge asks for one, as your site has it",
         ),
         ("prepare_data voc12 --full", "--full is for coco, not for voc12"),
         ("prepare_data camvid --train 5", "--train is for shapes, not for camvid"),

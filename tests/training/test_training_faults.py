@@ -15,7 +15,7 @@ import pytest
 from attscale import experiments
 from attscale.data.images import write_label
 from attscale.data.loader import batch_files
-from attscale.errors import RunError
+from attscale.errors import DataError, RunError
 from attscale.prototxt import Model
 from attscale.training import journal, runs, snapshots
 from attscale.weights import caffemodel
@@ -34,6 +34,20 @@ def in_the_way(path):
     path.unlink()
     (path / "x").mkdir(parents=True)
     return "Is a directory"
+
+
+@pytest.mark.parametrize("interval", [0, 1])
+def test_val_is_checked_before_a_training_that_tests_on_it(mini, tmp_path, interval):
+    """Else its first test would lose all iterations since the last snapshot, and so would each try to go on."""
+    (mini / "SegmentationClass/bad.png").write_bytes(b"no label map")
+    (mini / "list/val.txt").write_text("/JPEGImages/0.jpg /SegmentationClass/bad.png\n")
+    row = narrow(max_iter=1, iter_size=1)
+    if not interval:
+        assert train_row(row, tmp_path / "r", mini).exists()
+        return
+    with pytest.raises(DataError, match=r"val\.txt: 1 of 1 pairs are faulty.*bad\.png"):
+        train_row(row, tmp_path / "r", mini, test_interval=interval)
+    assert not (tmp_path / "r/log.jsonl").exists()
 
 
 @pytest.mark.parametrize(("name", "spoil"), [("console.log", always_full), ("losses.png", in_the_way)])

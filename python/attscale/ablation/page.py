@@ -8,7 +8,7 @@ from statistics import fmean, median
 from attscale.ablation import kept, meaning, pictures
 from attscale.ablation.claims import GRIDS, differences, known
 from attscale.ablation.measures import scores
-from attscale.ablation.statistics import CONFIDENCE, HOLDS, OPEN, mean_and_spread, paired, printed
+from attscale.ablation.statistics import CONFIDENCE, FAILS, HOLDS, mean_and_spread, paired, printed
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.errors import reading
 from attscale.scoring.evaluate import BANDS
@@ -25,8 +25,8 @@ the paper's width; all nets of a study train for the same number of iterations.
 
 Scores are mean IOU on val, per cent: mean and standard deviation over seeds. A difference is taken within each seed.
 In brackets: the interval of its mean over seeds, {100 * CONFIDENCE:.0f} % (paired t). A claim **holds** if all of that
-is above zero, **does not hold** if it is below, and else is **undecided**; "smaller than the paper's" then says that
-all of it is below the gains that the paper prints. What the paper does not claim has no verdict. The intervals cover
+is above zero, **does not hold** if it is below, and else is **undecided**. "Smaller than 3 of the paper's 4": all of it
+is below so many of the gains that the paper prints. What the paper does not claim has no verdict. The intervals cover
 the seeds, of trunk and training, not the choice of the val images: CamVid's are one drive of some seconds. Each is a
 test of its own: of 40 claims without any effect, about one would hold by chance, and one not hold. With three seeds an
 interval reaches 2.5 standard deviations to either side.
@@ -89,17 +89,16 @@ def _verdict(claim, one):
     here = f"{printed(one, 2 if claim.unit == 'points' else 3)}{unit}"
     if not claim.claimed:
         return here
-    if one.verdict != OPEN:
-        return f"{here} {one.verdict if one.verdict == HOLDS else f'**{one.verdict}**'}"
-    return f"{here} **{OPEN}**{_smaller(claim, one)}"
+    verdict = one.verdict if one.verdict == HOLDS else f"**{one.verdict}**"
+    return f"{here} {verdict}{'' if one.verdict == FAILS else _smaller(claim, one)}"
 
 
 def _smaller(claim, one):
-    """What an interval about zero says all the same: of how many of the paper's gains all of it is short."""
-    short, known = claim.below(one), len(claim.gains)
-    if short == known:
-        return ", smaller than the paper's" if known else ""
-    return f", smaller than {short} of the paper's {known}" if short else ""
+    """Of how many of the paper's gains all of the interval is short."""
+    short, of = claim.below(one), len(claim.gains)
+    if short == of:
+        return ", smaller than the paper's" if of else ""
+    return f", smaller than {short} of the paper's {of}" if short else ""
 
 
 def _runs(found):
@@ -177,9 +176,9 @@ def _like_the_papers(nets):
     baselines = [cell for grid in GRIDS.values() for cell in (f"{grid.baseline:.2f}", "")]
     yield _row("1", "baseline", *baselines, _mean_of(nets, "largefov"), "")
     for scales, merge in next(iter(GRIDS.values())).cells:
-        printed = [f"{value:.2f}" for grid in GRIDS.values() for value in grid.cells[scales, merge]]
+        theirs = [f"{value:.2f}" for grid in GRIDS.values() for value in grid.cells[scales, merge]]
         ours = [_mean_of(nets, f"{merge}{scales}{extra}") for extra in ("", "_esupv")]
-        yield _row({2: "1, 0.5", 3: "1, 0.75, 0.5"}[scales], merge, *printed, *ours)
+        yield _row({2: "1, 0.5", 3: "1, 0.75, 0.5"}[scales], merge, *theirs, *ours)
 
 
 def _mean_of(nets, net):

@@ -76,7 +76,7 @@ class DataSet:
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
             raise ExperimentError(f"name is {self.name!r}, expected letters and digits, with single _ between them")
-        if re.search(r"_res\d+$", self.name):  # as in the names of a scale's layers, fc8_voc12_res05
+        if re.search(r"_res\d+(_interp)?$", f"fc8_{self.name}"):  # a layer of every net; fc8_voc12_res05 is a scale's
             raise ExperimentError(f"name is {self.name!r}, whose end would be taken for a scale; choose another")
         self._check_classes()
         self._check_values()

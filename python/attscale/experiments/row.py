@@ -159,8 +159,8 @@ class Experiment:
             yield f"filters{attention.filters}"
         if attention.features != FEATURES[self.trunk.kind][0]:
             yield attention.features
-        if attention.filler != usual.filler:
-            yield "zeroattention" if attention.filler == "constant" else attention.filler
+        if attention.filler != usual.filler and attention.filler == "constant":
+            yield "zeroattention"
         if attention.lr_mult != usual.lr_mult and attention.filler != "constant":
             yield f"lr{attention.lr_mult}"
         if attention.stages and not attention.recalibration:

@@ -17,8 +17,6 @@ _ATTENTION = {
     "fc6": {"features": "fc6"},
     "fc8": {"features": "fc8"},
     "zeroattention": dataclasses.asdict(RELEASED),
-    "gaussian": {"filler": "gaussian"},
-    "msra": {"filler": "msra"},
 }
 #: Words of a name to what they say of the trunk.
 _TRUNK = {

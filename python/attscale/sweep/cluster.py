@@ -1,14 +1,20 @@
 """The Dask clusters that a sweep can run on. Every worker has one slot: it does one step at a time."""
 
 import logging
+import os
 import shutil
 
+import dask
+from dask.utils import parse_bytes
 from dask_jobqueue import PBSCluster, SGECluster, SLURMCluster
+from dask_jobqueue.pbs import pbs_format_bytes_ceil
 from distributed import Client, Nanny, Scheduler, SpecCluster, Status
 
 from attscale.errors import UserError
 from attscale.sweep.plan import SLOT
 
+#: What says how many cores a step has; Dask sets it to 1 for its workers.
+THREADS = "OMP_NUM_THREADS"
 QUEUES = {"slurm": SLURMCluster, "pbs": PBSCluster, "sge": SGECluster}
 
 
@@ -16,19 +22,18 @@ def local(workers, cores, gpus=()):
     """Workers on this machine, each with so many cores, and with a GPU of its own where there are some."""
     spec = {}
     for number in range(len(gpus) or workers):
-        env = _threads(cores) | ({"CUDA_VISIBLE_DEVICES": str(gpus[number])} if gpus else {})
+        env = {"CUDA_VISIBLE_DEVICES": str(gpus[number])} if gpus else {}
+        if THREADS not in os.environ:  # else Dask takes it from there
+            env[THREADS] = str(cores)
         spec[number] = {"cls": Nanny, "options": {"nthreads": 1, "resources": {SLOT: 1}, "env": env}}
     scheduler = {"cls": Scheduler, "options": {"dashboard": False, "dashboard_address": None}}
     return SpecCluster(workers=spec, scheduler=scheduler)
 
 
-def _threads(cores):
-    """What says in a worker's environment that its steps have so many cores; Dask itself would give them one."""
-    return {"OMP_NUM_THREADS": str(cores)}
-
-
-def queue(kind, *, jobs, cores, memory, walltime, name=None, lines=()):
+def queue(kind, *, jobs, cores, memory, walltime, name=None, gpu=False, lines=()):
     """Workers as jobs of a batch system: QUEUES has the kinds; `lines` are further lines of the job's header.
+
+    gpu: a job has one; how SGE is asked for that, and for several cores, differs by site, and is for `lines` to say.
 
     Raises UserError where the system is not there, or does not take the jobs.
     """
@@ -36,11 +41,16 @@ def queue(kind, *, jobs, cores, memory, walltime, name=None, lines=()):
     if jobs and not shutil.which(submit):
         raise UserError(f"{submit}: no such command, with which jobs of {kind} are submitted; is this its login node?")
     options = {"cores": cores, "processes": 1, "memory": memory, "walltime": walltime, "queue": name}
+    if gpu and kind == "slurm":
+        lines = ["--gres=gpu:1", *lines]
+    if gpu and kind == "pbs":  # which refuses other lines beside `select`
+        options["resource_spec"] = f"select=1:ncpus={cores}:ngpus=1:mem={pbs_format_bytes_ceil(parse_bytes(memory))}"
+    prologue = dask.config.get(f"jobqueue.{kind}.job-script-prologue")  # the site's own
     cluster = QUEUES[kind](
         **options,
         worker_extra_args=["--nthreads", "1", "--resources", f"{SLOT}=1"],
         job_extra_directives=list(lines),
-        job_script_prologue=[f"export {name}={value}" for name, value in _threads(cores).items()],
+        job_script_prologue=[*prologue, f"export {THREADS}={cores}"],
     )
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # it would trace what is raised here anyway
     try:

@@ -28,7 +28,7 @@ def rows_of(names, coco_stage=False, data="data"):
     chosen = {}
     for row in named.values():
         chain = [row]  # the experiment, what it starts from, what that one starts from, ...
-        while first := chain[-1].initial_row or _stage_of(chain[-1], named, coco_stage):
+        while first := chain[-1].initial_row or _coco_stage_of(chain[-1], named, coco_stage):
             chain.append(experiments.find(first, data))
         for needed in reversed(chain):
             chosen.setdefault(needed.name, needed)
@@ -47,7 +47,7 @@ def _named(name, data):
     return list(rows.values())
 
 
-def _stage_of(row, named, coco_stage):
+def _coco_stage_of(row, named, coco_stage):
     return row.coco_stage if coco_stage or row.coco_stage in named else None
 
 

@@ -72,9 +72,9 @@ def check(job):
         before, now = getattr(there, field.name), getattr(job.run, field.name)
         if before != now and not (finished and field.name in _MANNER):
             name = _SAID.get(field.name, field.name.replace("_", " "))
-            stage = " (with or without --coco-stage or --start, say)" if field.name == "weights" else ""
+            start = " (with or without --coco-stage or --start, say)" if field.name == "weights" else ""
             raise RunError(
-                f"{job.folder}: was begun with {name} {_word(before)}, not {_word(now)}{stage}; "
+                f"{job.folder}: was begun with {name} {_word(before)}, not {_word(now)}{start}; "
                 "give what it was begun with, or choose another --out"
             )
 
@@ -102,7 +102,7 @@ def predict(job):
     from attscale.inference import predictions, sources
     from attscale.prototxt import Model
 
-    row, _, split = _scored_on(job)
+    row, _, split = scored_on(job)
     images, options = sources.files(_images(job), oriented=False), predictions.Options(scores=job.crf)
     on = {"gpus": job.run.gpus, "threads": job.run.threads}
     predictions.predict(Model.of(row, job.run.data), job.folder / runs.FINAL, images, job.folder / split, options, **on)
@@ -112,14 +112,14 @@ def crf(job):
     """Puts this shard of the predictions through the CRF, as tools/crf.py does."""
     from attscale.inference import crf
 
-    row, _, split = _scored_on(job)
+    row, _, split = scored_on(job)
     score_folder, options = job.folder / split / "scores", crf.PARAMETERS[crf.model_of(row)]
     crf.refine(row, _images(job), score_folder, job.folder / CRF, options, processes=job.processes)
 
 
 def evaluate(job):
     """Scores the predictions, and those after the CRF, if anyone but VOC's server can; else says that all are there."""
-    _, _, split = _scored_on(job)
+    _, _, split = scored_on(job)
     score = _complete if split == "test" else _score
     score(job, job.folder / split, job.folder, crf=False)
     if job.crf:
@@ -131,7 +131,7 @@ def _score(job, predictions, folder, *, crf):
     from attscale.inference import provenance
     from attscale.scoring import evaluate
 
-    row, dataset, split = _scored_on(job)
+    row, dataset, split = scored_on(job)
     pairs = lists.read_split(dataset, job.run.data, split)
     if (job.branches or job.by_size) and not crf:
         predictor = _predictor(job, row)
@@ -155,7 +155,7 @@ def _predictor(job, row):
 def _complete(job, predictions, folder, *, crf):
     from attscale.files import write_text
 
-    row, _, split = _scored_on(job)
+    row, _, split = scored_on(job)
     images = _images(job)
     if missing := [image.stem for image in images if not (predictions / f"{image.stem}.png").exists()]:
         raise DataError(f"{predictions / missing[0]}.png: no such prediction, one of {len(missing)} that are missing")
@@ -173,11 +173,11 @@ def _images(job):
     """The images of the job's shard."""
     from attscale.data import lists
 
-    _, dataset, split = _scored_on(job)
+    _, dataset, split = scored_on(job)
     return lists.read_images(dataset, job.run.data, split)[job.shard :: job.shards]
 
 
-def _scored_on(job):
+def scored_on(job):
     """Experiments that were trained on val as well are for the test set, whose ground truth VOC's server has."""
     row = experiments.find(job.name, job.run.data)
     return row, row.dataset, "test" if row.split == experiments.TRAINVAL else row.dataset.val
