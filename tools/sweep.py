@@ -4,12 +4,11 @@
 Finished ones are not run again, interrupted ones are continued by the same command.
 """
 
-import contextlib
-import itertools
+import dataclasses
 import os
 import sys
 
-from attscale import cli, processes
+from attscale import cli
 from attscale.errors import UserError
 
 _OF_JOBS = ("--cores", "--memory", "--partition", "--walltime", "--job-line")
@@ -62,16 +61,14 @@ def main(argv):
     here = [("--gpus", name) for name in ("--gpu", "--scheduler", "--queue", "--workers")]
     needs = {"--gpu": ("--scheduler", "--queue")} | dict.fromkeys(_OF_JOBS, ("--queue",))
     cli.check(parser, arguments, apart=[*here, ("--scheduler", "--workers")], needs=needs)
-    if arguments.gpu and arguments.queue == "sge" and not arguments.job_line:
-        raise UserError("--gpu: say with --job-line how a job of sge asks for one, as your site has it")
 
     if arguments.crf:
         import attscale.inference.crf  # noqa: F401, which says before hours of training that pydensecrf2 is missing
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")  # read by the workers, too
-    from attscale.prepare import sets
     from attscale.sweep import cluster, plan, step, watch
 
-    root = os.path.abspath(arguments.out)
+    who = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(cluster.Workers)}
+    workers = cluster.Workers(**who)
     rows = plan.rows_of(arguments.names, arguments.coco_stage, arguments.data)
     shared = {
         "data": os.path.abspath(arguments.data),
@@ -79,57 +76,21 @@ def main(argv):
         **{name: getattr(arguments, name) for name in ("threads", "snapshot_interval")},
         **({"max_iter": arguments.max_iter} if arguments.max_iter else {}),
     }
-    job = {name: getattr(arguments, name) for name in ("crf", "branches", "by_size")}
-    job["processes"] = cores_of(arguments)
-    names = [row.name for row in rows]
+    job = {name: getattr(arguments, name) for name in ("start", "crf", "branches", "by_size")}
+    job["processes"] = workers.cores_of_a_step
     places = {seed: f"seed{seed}" for seed in arguments.seeds} or {arguments.seed or 0: ""}
-    trainings = []
-    for (seed, place), row in itertools.product(places.items(), rows):
-        start = arguments.start and arguments.start.replace("{seed}", str(seed))
-        where = {"start": start, "place": place, **job}
-        trainings.append(plan.training_of(row, names, shared | {"seed": seed}, root, arguments.weights, **where))
-    if arguments.start and all(row.initial_weights or row.initial_row for row in rows):
-        raise UserError(f"--start {arguments.start}: none of the experiments would start from scratch")
+    trainings = plan.trainings(rows, places, shared, os.path.abspath(arguments.out), arguments.weights, **job)
     for training in trainings:
         step.check(training)
-    is_open = [watch.status(training)[0] != "done" for training in trainings]
-    if not arguments.scheduler:  # its workers may have other disks
-        for training in itertools.compress(trainings, is_open):
-            row, dataset, split = step.scored_on(training)
-            sets.demand(dataset, row.list, arguments.data)
-            if not plan.is_coco_stage(row.name):
-                sets.demand(dataset, dataset.list_of(split), arguments.data)
-    steps = [plan.steps_of(training, arguments.shards) for training in itertools.compress(trainings, is_open)]
-    with contextlib.ExitStack() as stack:
-        address = arguments.scheduler or stack.enter_context(make_cluster(arguments))
-        client = stack.enter_context(cluster.connect(address))
+    still_open = [training for training in trainings if watch.status(training)[0] != "done"]
+    for training in () if arguments.scheduler else still_open:  # its workers may have other disks
+        plan.demand_data(training)
+    steps = [plan.steps_of(training, arguments.shards) for training in still_open]
+    with workers.client() as client:
         errors = watch.watch(client, trainings, plan.submit(client, steps), show)
     if errors:
         label, error = next(iter(errors.items()))
         raise UserError(f"{len(errors)} of {len(trainings)} experiments failed; {label}: {error}")
-
-
-def cores_of(arguments):
-    """How many cores a step has, for Caffe's threads and the CRF's processes; None where only the worker knows."""
-    if arguments.scheduler:
-        return None
-    if arguments.queue:
-        is_asked_for = arguments.queue != "sge" or any("-pe " in line for line in arguments.job_line)
-        return arguments.cores if is_asked_for else 1
-    return max(1, processes.cores() // (len(arguments.gpus) or arguments.workers))
-
-
-def make_cluster(arguments):
-    from attscale.sweep import cluster
-
-    try:
-        if not arguments.queue:
-            return cluster.local(arguments.workers, cores_of(arguments), arguments.gpus)
-        wanted = {"jobs": arguments.workers, "cores": cores_of(arguments), "name": arguments.partition}
-        wanted |= {name: getattr(arguments, name) for name in ("memory", "walltime", "gpu")}
-        return cluster.queue(arguments.queue, lines=arguments.job_line, **wanted)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 
 
 def numbers(text):

@@ -1,5 +1,7 @@
 """The Dask clusters that a sweep can run on. Every worker has one slot: it does one step at a time."""
 
+import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -10,12 +12,60 @@ from dask_jobqueue import PBSCluster, SGECluster, SLURMCluster
 from dask_jobqueue.pbs import pbs_format_bytes_ceil
 from distributed import Client, Nanny, Scheduler, SpecCluster, Status
 
+from attscale import processes
 from attscale.errors import UserError
 from attscale.sweep.plan import SLOT
 
 #: What says how many cores a step has; Dask sets it to 1 for its workers.
 THREADS = "OMP_NUM_THREADS"
 QUEUES = {"slurm": SLURMCluster, "pbs": PBSCluster, "sge": SGECluster}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Who does the steps: workers here, those of a scheduler, or jobs of a batch system."""
+
+    workers: int = 1  # here, or jobs
+    gpus: tuple[int, ...] = ()  # a worker here on each
+    scheduler: str | None = None  # its address
+    queue: str | None = None  # one of QUEUES; what follows is of its jobs
+    gpu: bool = False  # a job has one
+    cores: int = 4
+    memory: str = "32GB"
+    walltime: str = "24:00:00"
+    partition: str | None = None
+    job_line: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.gpu and self.queue == "sge" and not self.job_line:
+            raise UserError("--gpu: say with --job-line how a job of sge asks for one, as your site has it")
+
+    @property
+    def cores_of_a_step(self):
+        """For Caffe's threads and the CRF's processes; None where only the worker knows."""
+        if self.scheduler:
+            return None
+        if self.queue:
+            is_asked_for = self.queue != "sge" or any("-pe " in line for line in self.job_line)
+            return self.cores if is_asked_for else 1
+        return max(1, processes.cores() // (len(self.gpus) or self.workers))
+
+    @contextlib.contextmanager
+    def client(self):
+        """A Dask client of them; what was started here ends with it. Raises UserError where none can be had."""
+        with contextlib.ExitStack() as stack:
+            at = self.scheduler or stack.enter_context(self._start())
+            yield stack.enter_context(connect(at))
+
+    def _start(self):
+        cores = self.cores_of_a_step
+        try:
+            if not self.queue:
+                return local(self.workers, cores, self.gpus)
+            wanted = {"jobs": self.workers, "cores": cores, "name": self.partition, "lines": self.job_line}
+            return queue(self.queue, **wanted, memory=self.memory, walltime=self.walltime, gpu=self.gpu)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"the workers cannot be started: {' '.join(str(error).split())}") from None
 
 
 def local(workers, cores, gpus=()):

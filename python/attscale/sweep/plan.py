@@ -5,11 +5,13 @@ on a file system that the workers share. Nothing but names travels through the s
 """
 
 import dataclasses
+import itertools
 import os
 
 from attscale import experiments, options, paper, processes
 from attscale.errors import ExperimentError, UserError
-from attscale.sweep.step import CRF, Job
+from attscale.prepare import sets
+from attscale.sweep.step import CRF, Job, scored_on
 from attscale.training import runs
 
 SLOT = "slot"  # the resource that a step takes one of: a GPU, or a share of the CPUs
@@ -56,6 +58,20 @@ def is_coco_stage(name):
     return name in {other.coco_stage for other in experiments.EXPERIMENTS.values()}
 
 
+def trainings(rows, places, shared, root, weights_folder, *, start=None, **job):
+    """The Jobs that train `rows` with each seed; places: {seed: its folder below `root`}.
+
+    The rest as `training_of`, but that {seed} in `start` is the seed. Raises UserError where nothing would start there.
+    """
+    if start and all(row.initial_weights or row.initial_row for row in rows):
+        raise UserError(f"--start {start}: none of the experiments would start from scratch")
+    names, made = [row.name for row in rows], []
+    for (seed, place), row in itertools.product(places.items(), rows):
+        own = {"start": start and start.replace("{seed}", str(seed)), "place": place}
+        made.append(training_of(row, names, shared | {"seed": seed}, root, weights_folder, **own, **job))
+    return made
+
+
 def training_of(row, names, shared, root, weights_folder, *, start=None, place="", **job):
     """The Job that trains `row` in a sweep of the experiments `names`, after the one of them that it starts from.
 
@@ -71,6 +87,13 @@ def training_of(row, names, shared, root, weights_folder, *, start=None, place="
         weights = os.path.abspath(start)
     run = runs.RunOptions.of(row, weights=weights, **shared)
     return Job(step="train", root=root, run=run, place=place, after=first, **job)
+
+
+def demand_data(training):
+    """Looks for the lists that an experiment is trained and scored on. Raises DataError that says what to fetch."""
+    row, dataset, split = scored_on(training)
+    for name in [row.list] if is_coco_stage(row.name) else [row.list, dataset.list_of(split)]:
+        sets.demand(dataset, name, training.run.data)
 
 
 def steps_of(training, shards):
