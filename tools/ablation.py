@@ -11,7 +11,7 @@ from attscale.errors import UserError
 
 
 def main(argv):
-    from attscale.ablation.missing import keep, sheet, sweeps
+    from attscale.ablation.missing import keep, sheet, sweeps, unseen
     from attscale.ablation.studies import STUDIES
 
     parser = cli.parser(__doc__, "python tools/ablation.py run docs/results --study shapes")
@@ -40,6 +40,8 @@ def main(argv):
         for study in studies:
             for one in sweeps(study, arguments.folder, arguments.runs, nets=arguments.net, seeds=arguments.seed):
                 status = status or sweep(one, arguments)
+            for words in unseen(study, arguments.runs, arguments.data):
+                status = status or call("evaluate.py", *words)
             print(*keep(arguments.folder, arguments.runs), sep="\n")
             if words := sheet(study, arguments.folder, arguments.runs, arguments.data):
                 status = status or call("visualize.py", *words)

@@ -50,7 +50,7 @@ def make_list(folder, dataset):
         (root / f"list/{split}.txt").write_text(lines)
 
 
-def finish(root, study, net, seed, **changes):
+def finish(root, study, net, seed, *, seen=True, **changes):
     """A run folder as a sweep leaves it."""
     folder, row = study.folder(root, net, seed), study.experiment(net)
     folder.mkdir(parents=True)
@@ -66,6 +66,9 @@ def finish(root, study, net, seed, **changes):
     if net == study.shown:
         (folder / "crf").mkdir()
         evaluation.write(folder / "crf")
+    if study.seen and seen:
+        (folder / kept.SEEN).mkdir()
+        dataclasses.replace(evaluation, split="train").write(folder / kept.SEEN)
 
 
 def test_what_has_finished_is_kept(run, tmp_path):
@@ -110,6 +113,26 @@ def test_only_what_is_missing_is_run(run, tmp_path):
         start = words[words.index("--start") + 1]
         assert start == f"{root}/shapes_trunk/seed{{seed}}/shapes_largefov/final.caffemodel"
         assert words[words.index("--max-iter") + 1] == "1500"
+
+
+def test_scores_on_the_images_that_were_trained_on(run, tmp_path):
+    """Of CamVid's nets alone; a net without them is not kept yet."""
+    study, root = STUDIES["camvid"], tmp_path / "runs"
+    finish(root, STUDIES["camvid_trunk"], "largefov_narrow", 0)
+    finish(root, study, "max3_esupv_narrow", 0)
+    finish(root, study, "average3_esupv_narrow", 0, seen=False)
+    asked = list(missing.unseen(study, root, "d"))
+    weights = root / "camvid/seed0/camvid_average3_esupv_narrow/final.caffemodel"
+    what = ["--split", "train", "--although-seen", "--data", "d", "--branches"]
+    out = weights.with_name("train")
+    assert asked == [["camvid_average3_esupv_narrow", "--weights", str(weights), *what, "--out", str(out)]]
+    assert list(missing.unseen(STUDIES["shapes"], root, "d")) == []
+    run("page")
+    kept_ones = sorted(path.name for path in (tmp_path / "results/camvid/seed0").iterdir())
+    assert kept_ones == ["max3_esupv_narrow.json"]
+    one = kept.read(tmp_path / "results/camvid/seed0/max3_esupv_narrow.json", study, "max3_esupv_narrow", 0)
+    assert (one.seen.split, one.seen.weights) == ("train", None)
+    assert "The same on the images that the nets have trained on" in (tmp_path / "results.md").read_text()
 
 
 def test_one_cell_alone(run):

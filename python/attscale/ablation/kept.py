@@ -14,6 +14,8 @@ from attscale.results.evaluations import Evaluation
 from attscale.scoring.evaluate import BANDS
 from attscale.training import journal, runs
 
+SEEN = "train"  # the folder, in a run's, of its scores on the images that it trained on
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -29,6 +31,7 @@ class Kept:
     start: str | None = None  # sha256 of the weights that it started from; None: from scratch
     evaluation: Evaluation
     crf: Evaluation | None = None  # after the CRF
+    seen: Evaluation | None = None  # on the images that it trained on
 
 
 def path_of(folder, study, net, seed):
@@ -38,7 +41,7 @@ def path_of(folder, study, net, seed):
 
 def is_finished(study, net, run):
     """Whether the run folder holds all that `of_run` reads."""
-    ends = [run, run / "crf"] if net == study.shown else [run]
+    ends = [run, *([run / "crf"] if net == study.shown else []), *([run / SEEN] if study.seen else [])]
     return all((end / evaluations.EVALUATION).exists() for end in ends)
 
 
@@ -62,6 +65,7 @@ def of_run(study, net, seed, run):
         start=start,
         evaluation=_without_paths(run),
         crf=_without_paths(run / "crf") if net == study.shown else None,
+        seen=_without_paths(run / SEEN) if study.seen else None,
     )
     _check(one, study, net, seed, run)
     return one
@@ -99,6 +103,9 @@ def _check(one, study, net, seed, place):
     for key, value in wanted.items():
         if found[key] != value:
             raise UserError(f"{place}: {key} is {found[key]}, expected {value}")
+    if (one.seen is not None) != study.seen:
+        wanted = "are to be" if study.seen else "are not to be"
+        raise UserError(f"{place}: scores on the images that it trained on {wanted} there")
     for key, measured in _measured(one.evaluation, study, study.experiment(net)).items():
         if not measured:
             raise UserError(f"{place}: {key} of its evaluation is missing, or not of {net}")

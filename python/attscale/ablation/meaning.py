@@ -4,6 +4,7 @@ A field in braces is one of
 
     {study: net}          mean IOU over seeds; {study: net@0.5} that of a scale's own score map
     {study: net - other}  the difference, with its interval; each may have a scale
+    {study, train: ...}   the same on the images that the nets have trained on
     {study | claim}       what a study has of a claim, by the claim's text
     {paper | claim}       what the paper has of it
 """
@@ -13,14 +14,14 @@ from pathlib import Path
 from statistics import fmean
 
 from attscale.ablation.claims import CLAIMS, known
-from attscale.ablation.measures import scores
+from attscale.ablation.measures import on_seen, scores
 from attscale.ablation.statistics import paired, printed
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError, reading
 
 FILE = "meaning.md"
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_NETS = re.compile(r"(\w+): ([\w@.]+)(?: - ([\w@.]+))?")
+_NETS = re.compile(r"(\w+)(, train)?: ([\w@.]+)(?: - ([\w@.]+))?")
 _CLAIM = re.compile(r"(\w+) \| (.+)", re.DOTALL)
 
 
@@ -50,8 +51,9 @@ def _value(field, found):
         return one.paper if claim[1] == "paper" else _of_claim(one, claim[1], found)
     if not (named := _NETS.fullmatch(field)):
         raise ValueError
-    study, net, other = named.groups()
+    study, train, net, other = named.groups()
     nets = known(found, STUDIES[study])
+    nets = on_seen(nets) if train else nets
     if other:
         return _shown(paired(_scores(nets, net), _scores(nets, other)))
     return f"{fmean(_scores(nets, net).values()):.2f}"

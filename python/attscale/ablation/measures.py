@@ -1,5 +1,6 @@
 """Numbers of a study's runs that a claim is about: each a function of {net: {seed: Kept}} to a Difference, or None."""
 
+import dataclasses
 from statistics import fmean
 
 from attscale.ablation.statistics import Difference, paired
@@ -15,6 +16,15 @@ LARGE = ("sky", "building", "road", "tree")
 def scores(runs):
     """{seed: mean IOU in points} of {seed: Kept}."""
     return {seed: 100 * kept.evaluation.mean_iou for seed, kept in runs.items()}
+
+
+def on_seen(nets):
+    """The same runs with their scores on the images that they trained on, where these were taken."""
+    of_all = {
+        net: {seed: dataclasses.replace(one, evaluation=one.seen) for seed, one in runs.items() if one.seen}
+        for net, runs in nets.items()
+    }
+    return {net: runs for net, runs in of_all.items() if runs}
 
 
 def ahead(better, worse):

@@ -1,11 +1,13 @@
 """What is still to be run: sweeps over the cells of a study that have no JSON yet."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 from attscale.ablation import kept, pictures
 from attscale.ablation.studies import STUDIES, Study
 from attscale.data import lists
+from attscale.results.evaluations import EVALUATION
 from attscale.training.runs import FINAL
 
 
@@ -41,6 +43,16 @@ def sweeps(study, folder, runs, *, nets=(), seeds=()):
         for crf in (False, True):
             if chosen := tuple(net for net in lacking if (net == study.shown) == crf):
                 yield Sweep(study, chosen, alike, start, crf)
+
+
+def unseen(study, runs, data):
+    """What tools/evaluate.py is asked for, as words, for each trained net whose score on its own images is wanted."""
+    nets = study.nets if study.seen else ()
+    for seed, net in itertools.product(study.seeds, nets):
+        run, row = study.folder(runs, net, seed), study.experiment(net)
+        if (run / FINAL).exists() and not (run / kept.SEEN / EVALUATION).exists():
+            images = ["--split", row.dataset.train, "--although-seen", "--data", str(data)]
+            yield [row.name, "--weights", str(run / FINAL), *images, "--branches", "--out", str(run / kept.SEEN)]
 
 
 def keep(folder, runs):

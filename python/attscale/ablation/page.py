@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 from attscale.ablation import kept, meaning, pictures
 from attscale.ablation.claims import GRIDS, differences, known
-from attscale.ablation.measures import scores
+from attscale.ablation.measures import on_seen, scores
 from attscale.ablation.statistics import CONFIDENCE, FAILS, HOLDS, mean_and_spread, paired, printed
 from attscale.ablation.studies import STUDIES, TABLE_1
 from attscale.errors import reading
@@ -142,7 +142,8 @@ def _study(study, found, folder):
     yield from _scores(study, nets)
     if study.nets == TABLE_1:
         yield from _like_the_papers(nets)
-    yield from _branches(nets)
+    yield from _branches(nets, "Each scale's own score map, and all merged:")
+    yield from _branches(on_seen(nets), "The same on the images that the nets have trained on:")
     if study.by_size:
         yield from _by_size(nets)
         if picture := pictures.of_sizes(study, nets):
@@ -185,13 +186,13 @@ def _mean_of(nets, net):
     return f"{fmean(scores(nets[net]).values()):.2f}" if net in nets else ""
 
 
-def _branches(nets):
+def _branches(nets, title):
     """Each scale's own score map, of nets with extra supervision, which alone trains them."""
     shown = {net: runs for net, runs in nets.items() if "esupv" in net and _first(runs).mean_iou_of_branches}
     if not shown:
         return
     scales = sorted({scale for runs in shown.values() for scale in _first(runs).mean_iou_of_branches}, key=float)[::-1]
-    yield from ("", "Each scale's own score map, and all merged:", "")
+    yield from ("", title, "")
     yield from _head("net", *(f"scale {scale}" for scale in scales), "merged", "merged above its best scale")
     for net, runs in shown.items():
         own = {

@@ -22,6 +22,7 @@ class Study:
     max_iter: int
     start: tuple[str, str] | None = None  # study and net, whose weights of the same seed all start from; or scratch
     by_size: bool = False  # the data set has maps of objects
+    seen: bool = False  # its nets are scored on the images that they trained on, too
     shown: str | None = None  # the net that is scored after the CRF as well, and whose weight maps are pictured
 
     @property
@@ -117,12 +118,13 @@ STUDIES = {
         ),
         Study(
             name="shapes_scratch",
-            title="Merging on `shapes`, from scratch",
-            about="Three scales without a trunk: the nets train from scratch, for as many iterations as the trunks. "
-            "The trunks are the single scale beside them. From `shapes` it differs in two things, the start and the "
-            "number of iterations.",
+            title="Attention on `shapes`, from scratch",
+            about="Three scales without a trunk: does attention leave the coarsest scale because it was not trained, or "
+            "does it do so anyway? The nets train from scratch, for as many iterations as the trunks. The trunks are "
+            "the single scale beside them. From `shapes` it differs in two things, the start and the number of "
+            "iterations.",
             dataset="shapes",
-            nets=("max3_esupv", "attention3_esupv"),
+            nets=("attention3_esupv",),
             base="largefov",
             beside="shapes_trunk",
             seeds=_THREE,
@@ -152,6 +154,7 @@ STUDIES = {
             seeds=_THREE,
             max_iter=3000,
             start=_STREETS,
+            seen=True,
             shown="attention3_esupv_narrow",
         ),
         Study(
