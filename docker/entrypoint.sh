@@ -25,12 +25,14 @@ case $action in
     exec make --no-print-directory -f "$app/Makefile" -o setup VENV=/opt/venv TOOLS="$app/tools" demo
     ;;
   health)
-    # a forward pass, on the first GPU where Caffe was built for GPUs
+    # where Caffe was built for GPUs, whether one can be seen, which takes none of its memory; else a forward pass
     exec python - "$app/docker/health.prototxt" <<'END'
 import sys, caffe
 from attscale.machine import build, device
-device.choose((0,) if build.built_with("cuda") else ())
-caffe.Net(sys.argv[1], caffe.TEST).forward()
+if build.built_with("cuda"):
+    device.demand((0,))
+else:
+    caffe.Net(sys.argv[1], caffe.TEST).forward()
 END
     ;;
   shell)

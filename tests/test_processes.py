@@ -22,6 +22,10 @@ ABORT = "F1121 02:15:00.123456  7 net.cpp:71] Check failed: {}"
         (1, ["error: out of memory: 3 GiB"], OutOfMemoryError, "out of memory: 3 GiB"),
         (-6, [ABORT.format("a == b"), "*** Check failure stack trace: ***"], processes.ProcessDiedError, "a == b$"),
         (-6, [ABORT.format("error == cudaSuccess (2 vs. 0)  out of memory")], OutOfMemoryError, "out of memory"),
+        (
+            *(-6, [ABORT.format("status == CURAND_STATUS_SUCCESS (102 vs. 0)  CURAND_STATUS_ALLOCATION_FAILED")]),
+            *(OutOfMemoryError, "CURAND_STATUS_ALLOCATION_FAILED"),
+        ),
         (-9, ["it was here"], processes.ProcessDiedError, "SIGKILL .*want of memory.*last words: it was here$"),
         (3, ["it was here", "x: 4%|4  | 1/24 [00:01<00:02, 5it/s]"], processes.ProcessDiedError, "words: it was here$"),
         (3, [], processes.ProcessDiedError, "^the process ended with status 3$"),

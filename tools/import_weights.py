@@ -22,9 +22,11 @@ def main(argv):
     row = experiments.find(arguments.name, arguments.data)
 
     from attscale import prototxt
+    from attscale.machine import device
     from attscale.nets import geometry
     from attscale.weights import caffemodel, transplant
 
+    device.choose(())  # with cuDNN the net is on a GPU, or the end where there is none
     target = transplant.Target.of(prototxt.load(prototxt.deploy_net(row, size=33)), geometry.scores_name(row))
     layers, lines = transplant.transplant(
         caffemodel.read(arguments.released),

@@ -14,9 +14,10 @@ def main(argv):
     arguments = parser.parse_args(argv)
     row = experiments.find(arguments.name, arguments.data)
 
-    from attscale.machine import inspection
+    from attscale.machine import device, inspection
     from attscale.prototxt import Model
 
+    device.choose(())  # with cuDNN the net is on a GPU, or the end where there is none
     layers = inspection.inspect(Model.of(row, arguments.data), arguments.size)
     print(*inspection.table(layers), sep="\n")
     single = experiments.find(row.baseline, arguments.data)

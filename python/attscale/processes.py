@@ -118,7 +118,8 @@ def failure(status, lines, what="the process"):
 
 def is_memory(cause):
     """Whether a process failed for want of memory: of CUDA, of its libraries, of Caffe on the CPU, of NumPy."""
-    return any(words in cause for words in ("out of memory", "ALLOC_FAILED", "host allocation of size"))
+    known = ("out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "host allocation of size")
+    return any(words in cause for words in known)
 
 
 def settle():

@@ -10,6 +10,7 @@ from PIL import Image
 
 from attscale.ablation import kept, page, pictures
 from attscale.ablation.claims import CLAIMS, differences
+from attscale.ablation.measures import ahead, on_seen
 from attscale.ablation.statistics import HOLDS
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError
@@ -373,7 +374,7 @@ def test_what_the_readme_says():
         for net, runs in found.items()
         if "esupv" in net
     ]
-    assert f"Scale 0.75 of the same nets has {min(alone):.1f} to {max(alone):.1f} alone" in said
+    assert f"scale 0.75 of the same nets has {min(alone):.1f} to {max(alone):.1f} alone" in said
     assert f"seed 0 alone ({scores[0]:.2f} of those)" in said
     (longer,) = kept.find(FOLDER, STUDIES["camvid_long"])["attention3_esupv_narrow"].values()
     assert f"trained for longer | - | {100 * longer.evaluation.mean_iou:.2f} |" in said
@@ -404,5 +405,10 @@ def test_what_the_readme_says():
         for name, one in by_study.items()
         if claim.text.startswith("Attention") and name in ("camvid_scratch", "camvid_attention")
     ]
+    nets = on_seen(kept.find(FOLDER, STUDIES["camvid"]))
+    gains = [ahead("attention3_esupv_narrow", f"{other}3_esupv_narrow")(nets) for other in ("max", "average")]
+    over = re.search(r"trained on it is ahead, by (\d\.\d) and (\d\.\d), but on val", said).groups()
+    assert over == tuple(f"{one.mean:.1f}" for one in gains)
+    assert {one.verdict for one in gains} == {HOLDS}
     assert len(tried) == 6
     assert HOLDS not in {one.verdict for one in tried}

@@ -14,6 +14,7 @@ from PIL import Image
 from attscale.data.images import read_image, read_label
 from attscale.errors import UserError
 from attscale.inference import scores, sources
+from attscale.machine.build import built_with
 from conftest import REPO, one_line_error
 from helpers.predictions import clip, of, picture, run
 
@@ -194,6 +195,7 @@ def test_scales_that_are_none(untrained, tool, value):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(built_with("cuda"), reason="this Caffe has CUDA")
 def test_the_device_is_asked_for_in_one_way(untrained, tool):
     """--gpu means --device gpu; a Caffe without CUDA says so in every command."""
     weights = ("--weights", untrained / "shapes.caffemodel", "--data", untrained / "data")

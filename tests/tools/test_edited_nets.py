@@ -164,14 +164,6 @@ def test_pictures(place, tool, tmp_path):
     one_line_error(tool("visualize", *given(place), "--baseline", "x"), "--net does not go with --baseline")
 
 
-def test_files_of_before_a_solver_said_how_gpus_sum_up_are_the_experiment(tmp_path):
-    shutil.copytree(REPO / "prototxt/shapes/max2", tmp_path / "copy")
-    solver = tmp_path / "copy/solver.prototxt"
-    (line,) = (line for line in solver.read_text().splitlines() if line.startswith("layer_wise_reduce"))
-    solver.write_text(solver.read_text().replace(f"{line}\n", ""))
-    assert Model.read(tmp_path / "copy").name == "shapes_max2"
-
-
 def test_files_as_generated_are_the_experiment(place, own, tool, tmp_path):
     """However they are written, with comments or without."""
     change(own / TRAIN, lambda net: None)

@@ -1,9 +1,12 @@
 """Training on several GPUs, without one: how the images are shared, and that all ranks stop together."""
 
 import dataclasses
+import gc
 import signal
 import subprocess
 import sys
+import weakref
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +15,8 @@ from google.protobuf import text_format
 
 from attscale import datasets, experiments
 from attscale.data.images import write_label
-from attscale.errors import DataError, UserError
+from attscale.errors import DataError, RunError, UserError
+from attscale.machine import device
 from attscale.prototxt import Model
 from attscale.training import loop, runs, solvers, stopping
 from helpers.training_runs import PATIENCE, narrow, wait_for
@@ -65,6 +69,81 @@ def test_the_first_rank_alone_checks_the_data_and_speaks(mini, tmp_path, monkeyp
     with pytest.raises(SystemExit, match="made"):
         loop.train(model, tmp_path / "r", options, rank=1)
     assert capfd.readouterr().err == ""
+
+
+class Watched:
+    """A solver that, as Caffe's, holds nothing of what it is to call."""
+
+    def __init__(self, solver):
+        self._solver = solver
+
+    def add_callback(self, called):
+        self.called = weakref.ref(called)
+
+    def __getattr__(self, name):
+        return getattr(self._solver, name)
+
+
+class Nccl:
+    """In the place of Caffe's, which owns the weights' memory on the GPU, and frees it when it goes."""
+
+    def __init__(self, solver, group):
+        self.group = group
+
+    def bcast(self):
+        pass
+
+
+def test_what_owns_the_weights_memory_lives_as_long_as_the_run(mini, tmp_path, monkeypatch):
+    made, real = [], solvers.make
+    monkeypatch.setattr(solvers, "make", lambda *arguments: made.append(Watched(real(*arguments))) or made[0])
+    monkeypatch.setattr(loop.caffe, "NCCL", Nccl)
+    model = Model.of(narrow())
+    options = runs.RunOptions.of(model.row, data=str(mini.parent), gpus=(0, 1))
+    run = loop._begin(model, tmp_path / "r", options, 0, stopping.Stop(), b"id", measured=True)
+    gc.collect()
+    assert made[0].called().group == b"id"
+    del run
+    gc.collect()
+    assert made[0].called() is None
+
+
+def test_a_groups_id_has_all_its_bytes(tmp_path, monkeypatch):
+    """Of a library that stands for NCCL; pycaffe's new_uid would end at the first zero, the third byte here."""
+    source, library = tmp_path / "nccl.c", tmp_path / "nccl.so"
+    source.write_text(
+        "int ncclGetUniqueId(char *id) { for (int i = 0; i < 128; ++i) id[i] = i == 2 ? 0 : 128 + i; return 0; }"
+    )
+    subprocess.run(["g++", "-shared", "-fPIC", "-x", "c", source, "-o", library], check=True)
+    monkeypatch.setattr(device.caffe, "_caffe", SimpleNamespace(__file__=str(library)))
+    expected = [(128 + i) % 256 for i in range(128)]
+    expected[2] = 0
+    assert list(device.new_nccl_id()) == expected
+    source.write_text("int ncclGetUniqueId(char *id) { return 5; }")
+    subprocess.run(["g++", "-shared", "-fPIC", "-x", "c", source, "-o", tmp_path / "other.so"], check=True)
+    monkeypatch.setattr(device.caffe, "_caffe", SimpleNamespace(__file__=str(tmp_path / "other.so")))
+    with pytest.raises(RunError, match="NCCL makes no id for a group of GPUs: its status is 5"):
+        device.new_nccl_id()
+
+
+@pytest.mark.parametrize(("several", "said"), [(True, []), (False, ["end of NCCL"])])
+def test_a_rank_that_fails_does_not_wait_for_the_others(several, said):
+    """Nor does it run what NCCL's object does at its end, in which it would."""
+    script = (
+        "import weakref\nfrom attscale import cli\nfrom attscale.errors import RunError\n"
+        "from attscale.training import trainer\n"
+        "class Nccl: pass\n"
+        "def main(argv):\n"
+        "    nccl = Nccl()\n"
+        "    weakref.finalize(nccl, print, 'end of NCCL')\n"
+        f"    with trainer.ending_alone({several}):\n"
+        "        raise RunError('iteration 3: loss is nan')\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr == "error: iteration 3: loss is nan\n"
+    assert done.stdout.splitlines() == said
 
 
 _READ = """

@@ -119,8 +119,8 @@ STUDIES = {
         Study(
             name="shapes_scratch",
             title="Attention on `shapes`, from scratch",
-            about="Three scales without a trunk: does attention leave the coarsest scale because it was not trained, or "
-            "does it do so anyway? The nets train from scratch, for as many iterations as the trunks. The trunks are "
+            about="Three scales without a trunk: does attention leave the coarsest scale aside because it came late, "
+            "or anyway? The nets train from scratch, for as many iterations as the trunks. The trunks are "
             "the single scale beside them. From `shapes` it differs in two things, the start and the number of "
             "iterations.",
             dataset="shapes",

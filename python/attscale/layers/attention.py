@@ -18,14 +18,14 @@ class ScaleAttention(caffe.Layer):
 
     def reshape(self, bottom, top):
         *maps, scores = _blobs(bottom)
-        n, c, h, w = maps[0].data.shape
+        n, c, h, w = maps[0].shape
         for s, score_map in enumerate(maps):
-            if score_map.data.shape != (n, c, h, w):
+            if tuple(score_map.shape) != (n, c, h, w):
                 raise UserError(
                     f"ScaleAttention: score map {s} is {_shape(score_map)}, the first is {_shape(maps[0])}; "
                     "bring all to the finest resolution with Interp"
                 )
-        if scores.data.shape != (n, len(maps), h, w):
+        if tuple(scores.shape) != (n, len(maps), h, w):
             raise UserError(
                 f"ScaleAttention: the attention scores are {_shape(scores)}, expected {n}x{len(maps)}x{h}x{w} for "
                 f"{len(maps)} score maps of {_shape(maps[0])}"
@@ -55,4 +55,4 @@ def _blobs(vector):
 
 
 def _shape(blob):
-    return "x".join(map(str, blob.data.shape))
+    return "x".join(map(str, blob.shape))

@@ -21,9 +21,9 @@ class Interp(caffe.Layer):
             raise UserError(f"Interp: a second bottom gives the size, so param_str {self.param_str!r} has to go")
 
     def reshape(self, bottom, top):
-        n, c, h, w = bottom[0].data.shape
+        n, c, h, w = bottom[0].shape
         if len(bottom) == 2:
-            height, width = bottom[1].data.shape[2:]
+            _, _, height, width = bottom[1].shape
             self.rule = ops.SizeRule(height=height, width=width)
         top[0].reshape(n, c, *self.rule.output(h, w))
 
@@ -51,8 +51,8 @@ class LabelShrink(Interp):
 
     def forward(self, bottom, top):
         label = self.rule.crop(bottom[0].data)
-        rows = ops.nearest(label.shape[2], top[0].data.shape[2])
-        columns = ops.nearest(label.shape[3], top[0].data.shape[3])
+        rows = ops.nearest(label.shape[2], top[0].shape[2])
+        columns = ops.nearest(label.shape[3], top[0].shape[3])
         top[0].data[...] = label[:, :, rows[:, None], columns]
 
     def backward(self, top, propagate_down, bottom):

@@ -16,11 +16,11 @@ class AdaptivePool(caffe.Layer):
         self.bins = decode(ops.Bins, self.param_str).bins
 
     def reshape(self, bottom, top):
-        top[0].reshape(*bottom[0].data.shape[:2], self.bins, self.bins)
+        top[0].reshape(*bottom[0].shape[:2], self.bins, self.bins)
 
     def forward(self, bottom, top):
         top[0].data[...] = ops.adaptive_average(bottom[0].data, self.bins)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            bottom[0].diff[...] = ops.adaptive_average_backward(top[0].diff, *bottom[0].data.shape[2:])
+            bottom[0].diff[...] = ops.adaptive_average_backward(top[0].diff, *bottom[0].shape[2:])

@@ -7,6 +7,7 @@ import caffe
 from attscale.errors import RunError
 from attscale.machine.build import built_with
 
+_NCCL_ID = 128  # bytes, NCCL_UNIQUE_ID_BYTES
 _NO_GPU = "no GPU can be seen"
 _CPU_BUILD = "use the CPU build (DEVICE=cpu make caffe; in Docker: cp docker/cpu.env .env)"
 
@@ -52,8 +53,15 @@ def demand(gpus):
 
 
 def new_nccl_id():
-    """A new group's id, as NCCL makes it."""
-    return caffe.NCCL.new_uid()
+    """A new group's id, as NCCL makes it: 128 bytes, not the few before its first zero, which pycaffe's `new_uid` has.
+
+    Raises RunError where NCCL makes none.
+    """
+    library = ctypes.CDLL(caffe._caffe.__file__)  # which is linked to NCCL
+    found = ctypes.create_string_buffer(_NCCL_ID)
+    if status := library.ncclGetUniqueId(found):
+        raise RunError(f"NCCL makes no id for a group of GPUs: its status is {status}")
+    return found.raw
 
 
 def bus_id(gpu):
@@ -76,6 +84,17 @@ def gpu_memory():
     if driver is None or driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(there)):
         return None
     return (there.value - free.value) >> 20, there.value >> 20
+
+
+def wait():
+    """Waits until the GPU has done all that this process has asked of it, NCCL's sums included.
+
+    Caffe's step() returns before, and a rank could be an iteration ahead of the first, which decides when all stop.
+    Raises RunError for what has failed there.
+    """
+    driver = _driver()
+    if driver is None or (status := driver.cuCtxSynchronize()):
+        raise RunError(f"the GPU does not answer{'' if driver is None else f': its status is {status}'}")
 
 
 def visible_gpus():

@@ -59,7 +59,6 @@ def solver(row):
         net=str(place(row, "prototxt") / "train.prototxt"),
         snapshot_prefix=f"weights/{row.name}",  # Caffe makes no folder, and this one is there in every checkout
         random_seed=0,
-        layer_wise_reduce=False,  # on several GPUs; Caffe's default cannot do shared weights
     )
     if options.lr_policy == "step":
         message.gamma, message.stepsize = options.gamma, options.stepsize

@@ -87,7 +87,7 @@ class Model:
         plain = dataclasses.replace(self._options, root="", batch_size=1, seed=0, rank=0, ranks=1, first=0)
         data_layer(train, self.where).python_param.param_str = encode(plain)
         own = ("net", "snapshot_prefix", "random_seed", "display", "snapshot", "max_iter", "iter_size")
-        for field in (*own, "layer_wise_reduce"):  # the last is the training's to say, and earlier files have none
+        for field in (*own, "layer_wise_reduce"):  # the last is the training's to say
             solver.ClearField(field)
         return train, self.deploy, solver
 

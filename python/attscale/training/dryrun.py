@@ -74,6 +74,7 @@ def measure(options, folder, stop=None):
     from attscale.training import journal, loop, models
 
     model = models.of(options)
+    one = inspection.total(inspection.inspect(model))  # its net is gone before the other is made
     started = time.monotonic()
     final = loop.train(model, folder, options, stop=stop, measured=True)
     if final is None:
@@ -82,7 +83,6 @@ def measure(options, folder, stop=None):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     last = journal.read(folder)[-1]
     gpu = device.gpu_memory() if options.gpus else None
-    one = inspection.total(inspection.inspect(model))
     return {
         "loss": sum(last["losses"].values()),
         "seconds": seconds,

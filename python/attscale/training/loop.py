@@ -83,18 +83,20 @@ def _begin(model, folder, options, rank, stop, nccl_id, measured):
         fresh = solvers.start_from(options.weights, solver.net, model)
         say(f"{options.weights}: start of all layers" + (f" but {', '.join(fresh)}" if fresh else ""))
     stop.begin()
+    nccl = None
     if nccl_id is not None:
         nccl = caffe.NCCL(solver, nccl_id)
         nccl.bcast()
         solver.add_callback(nccl)
-    return _Run(model, folder, options, rank, solver, snapshot)
+    return _Run(model, folder, options, rank, solver, snapshot, nccl)
 
 
 class _Run:
     """The loop's own: the solver, what it said since the last record, and where that goes."""
 
-    def __init__(self, model, folder, options, rank, solver, snapshot):
+    def __init__(self, model, folder, options, rank, solver, snapshot, nccl):
         self.model, self.folder, self.options, self.rank, self.solver = model, folder, options, rank, solver
+        self.nccl = nccl  # it owns the weights' memory on the GPU, and Caffe's solver has no hold of it
         self.fingerprint = solvers.fingerprint(model)
         self.start, kept = (snapshot.iteration, snapshot.kept) if snapshot else (0, snapshots.Kept())
         self.sums = dict(kept.sums) or dict.fromkeys(solver.net.outputs, 0.0)
@@ -138,8 +140,10 @@ class _Run:
             self.solver.step(1)
         except (DataError, ProcessDiedError) as error:
             raise type(error)(f"{error} (iteration {iteration}; earlier snapshots are kept in {self.folder})") from None
+        if self.options.ranks > 1:
+            device.wait()
         self.inside += time.monotonic() - began - self.passes.ours
-        self.images += self.model.batch_size * len(self.passes.losses)
+        self.images += self.model.batch_size * len(self.passes.losses) * max(1, self.options.ranks)
         self.waited += self.passes.waited
         for number, losses in enumerate(self.passes.losses):
             for head, loss in losses.items():

@@ -33,7 +33,7 @@ def make(model, folder, options, rank, start):
     message.net, message.snapshot_prefix = prototxt.FILES[0], f"{runs.SNAPSHOTS}/{_PREFIX}"
     message.random_seed = options.seed
     message.display = message.snapshot = 0  # the loop logs each loss itself, and keeps the snapshots
-    message.layer_wise_reduce = False  # an edited solver may say nothing, and Caffe's default would sum up nothing here
+    message.layer_wise_reduce = False  # on several GPUs; Caffe's default cannot do shared weights
     if rank == 0:
         messages = (model.train_net(data_root, **place), model.deploy, message)
         for name, kept in zip(prototxt.FILES, messages, strict=True):

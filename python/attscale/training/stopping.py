@@ -21,8 +21,8 @@ class Stop:
     """SIGINT and SIGTERM ask for a stop after an iteration; `asked` names the signal.
 
     Where several ranks wait for each other in every iteration, the first decides for all, at the latest before the
-    iteration that is to be the last. No rank can finish an iteration before the first has begun it, so all learn of it
-    in time.
+    iteration that is to be the last. No rank can finish an iteration before the first has begun it (`device.wait`), so
+    all learn of it in time.
 
     ends: the process has nothing to do after it but to end. A signal that comes then is ignored, since all is kept;
     by default it would end the process, and look like a failure.

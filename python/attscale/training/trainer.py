@@ -4,7 +4,9 @@ It is a process of its own because Caffe answers what it finds wrong by aborting
 say so in one line.
 """
 
+import contextlib
 import mmap
+import os
 import signal
 import sys
 import time
@@ -34,7 +36,8 @@ def train(folder, rank, stop):
     if options.ranks > 1:
         memory, nccl_id = share(folder, rank)
         stop.share(memory, rank, options.ranks)
-    final = loop.train(model, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
+    with ending_alone(options.ranks > 1):
+        final = loop.train(model, folder, options, rank=rank, stop=stop, nccl_id=nccl_id)
     if rank == 0 and final:
         *_, last = (record["losses"] for record in journal.read(folder) if "losses" in record)
         print(f"loss over the last iterations: {sum(last.values()):.3f}")
@@ -45,6 +48,18 @@ def train(folder, rank, stop):
     elif rank == 0:
         print(f"continue with: python tools/train.py --resume {folder}")
         sys.exit(128 + signal.Signals[stop.asked])
+
+
+@contextlib.contextmanager
+def ending_alone(one_of_several):
+    """A rank that fails ends at once: NCCL's own end would wait for the others, which wait in an iteration for it."""
+    try:
+        yield
+    except Exception as error:
+        if one_of_several:
+            print(f"error: {cli.described(error)}", file=sys.stderr, flush=True)
+            os._exit(1)
+        raise
 
 
 def set_up(model, options, rank=0):
