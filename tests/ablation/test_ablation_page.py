@@ -405,6 +405,16 @@ def test_what_the_readme_says():
         for name, one in by_study.items()
         if claim.text.startswith("Attention") and name in ("camvid_scratch", "camvid_attention")
     ]
+    above_one = above.format("attention")
+    (scratch,) = (by_study["shapes_scratch"] for claim, by_study in differences(kept.find_all(FOLDER))
+                  if claim.text == above_one)  # fmt: skip
+    (gains,) = (claim.gains.values() for claim in CLAIMS if claim.text == above_one)
+    words = r"come to (\S+), which is (\S+) above one scale of the same seeds, where the paper has (\S+) to (\S+)\. On"
+    alone = kept.find(FOLDER, STUDIES["shapes_scratch"])["attention3_esupv"].values()
+    mean = fmean(100 * run.evaluation.mean_iou for run in alone)
+    printed = (f"{mean:.2f}", f"{scratch.mean:.1f}", f"{min(gains):.1f}", f"{max(gains):.1f}")
+    assert re.search(words, said).groups() == printed
+    assert scratch.verdict == HOLDS
     nets = on_seen(kept.find(FOLDER, STUDIES["camvid"]))
     gains = [ahead("attention3_esupv_narrow", f"{other}3_esupv_narrow")(nets) for other in ("max", "average")]
     over = re.search(r"trained on it is ahead, by (\d\.\d) and (\d\.\d), but on val", said).groups()
