@@ -3,15 +3,11 @@
 import dataclasses
 import json
 import re
-from statistics import fmean, stdev
 
 import pytest
 from PIL import Image
 
 from attscale.ablation import kept, page, pictures
-from attscale.ablation.claims import CLAIMS, differences
-from attscale.ablation.measures import ahead, on_seen
-from attscale.ablation.statistics import HOLDS
 from attscale.ablation.studies import STUDIES
 from attscale.errors import UserError
 from conftest import REPO
@@ -126,44 +122,6 @@ def test_a_claim_that_holds_may_be_short_of_some_of_the_papers_gains(folder):
     """Attention less one scale: up to 6.43; the paper has 4.48, 6.80, 3.84 and 4.56."""
     above = "Three scales merged by attention, with extra supervision, are better than one"
     assert line(page.page(folder), above)[2:] == ["+3.25 (+0.07 to +6.43) holds, smaller than 1 of the paper's 4"]
-
-
-def of_classes(study, net, seed, score, **others):
-    """The Kept of a run in which some classes have an IOU of their own."""
-    one = kept_of(study, net, seed, score)
-    iou = {name: others.get(name, score) for name in one.evaluation.iou}
-    return dataclasses.replace(one, evaluation=dataclasses.replace(one.evaluation, iou=iou))
-
-
-def test_claims_over_the_classes_that_are_found():
-    """Of eleven classes the single scale has poles at 4 % and cars at 10 % on average: cars count, poles do not."""
-    study = STUDIES["camvid"]
-    nets = {
-        "largefov_narrow": {
-            0: of_classes(study, "largefov_narrow", 0, 0.4, pole=0.08, car=0.12),
-            1: of_classes(study, "largefov_narrow", 1, 0.4, pole=0.0, car=0.08),
-        },
-        "attention3_esupv_narrow": {0: of_classes(study, "attention3_esupv_narrow", 0, 0.5, pole=0.9, car=0.7)},
-        "max3_esupv_narrow": {0: of_classes(study, "max3_esupv_narrow", 0, 0.5, pole=0.1, car=0.4)},
-    }
-    (claim,) = (one for one in CLAIMS if one.text.startswith("Attention is better than max, over the classes"))
-    assert claim.values["camvid"](nets).by_seed == (pytest.approx(30 / 10),)  # cars alone differ, of ten classes
-
-
-def test_the_best_of_all_and_what_helps_more():
-    """Seed 0: 60 beside 58, the best of the others; seed 1: 60 beside 61. Gains: 60 - 55, 58 - 57, so 4 more."""
-    study = STUDIES["shapes"]
-    score = {"attention3_esupv": (0.60, 0.60), "max3_esupv": (0.58, 0.5), "largefov": (0.4, 0.61),
-             "attention3": (0.55, 0.5), "max3": (0.57, 0.5)}  # fmt: skip
-    nets = {
-        net: {seed: kept_of(study, net, seed, score.get(net, (0.5, 0.5))[seed]) for seed in (0, 1)}
-        for net in study.nets
-    }
-    (best,) = (one for one in CLAIMS if "is the best of all 13" in one.text)
-    assert best.values["shapes"](nets).by_seed == (pytest.approx(2), pytest.approx(-1))
-    (more,) = (one for one in CLAIMS if "helps attention more than max" in one.text)
-    assert more.values["shapes"](nets).by_seed == (pytest.approx(4), pytest.approx(10))
-    assert best.values["shapes"](nets | {"max2": {0: nets["max2"][0]}}) is None  # of all, or not
 
 
 def test_words_with_numbers_from_the_runs(folder):
@@ -287,57 +245,6 @@ def test_a_study_beside_another_and_one_of_streets(tmp_path):
     assert "0123456+ |" in text
 
 
-@pytest.mark.parametrize(
-    ("text", "study", "value"),
-    [
-        ("Scale 1 has more weight on the smallest objects than on the largest", "shapes", 0.5),
-        ("Scale 0.75 has more weight on objects of middle sizes than on both ends'", "shapes", 0.25),
-        ("Scale 0.5 has more weight on the largest objects than on the smallest", "shapes", 0.4),
-        ("Scale 0.5 has more weight on the background than on objects", "shapes", 0.5),
-        ("Scale 1 has more weight where the street vanishes than right before the camera", "camvid", 0.5),
-        ("Scale 0.5 has more weight right before the camera than where the street vanishes", "camvid", 0.3),
-    ],
-)
-def test_weights(text, study, value):
-    """By hand from BY_SIZE and BY_HEIGHT: 0.75 has 0.5 in the middle and 0.25 on average at the ends."""
-    study = STUDIES[study]
-    net = "attention3_esupv" + ("_narrow" if study.dataset == "camvid" else "")
-    (claim,) = (one for one in CLAIMS if one.text == text)
-    assert claim.values[study.name]({net: {0: kept_of(study, net, 0, 0.5)}}).by_seed == (pytest.approx(value),)
-
-
-@pytest.mark.parametrize(
-    ("begin", "better", "worse"),
-    [
-        ("Three scales merged by max, with extra", "max3_esupv", "largefov"),
-        ("Attention is better than average: three scales, with extra", "attention3_esupv", "average3_esupv"),
-        ("Attention is better than max: two scales, without", "attention2", "max2"),
-        ("Two scales merged by average, without extra", "average2", "largefov"),
-        ("Two scales merged by attention are better than three", "attention2", "attention3"),
-        ("Extra supervision helps max over three", "max3_esupv", "max3"),
-        ("Three scales are better than two: attention", "attention3_esupv", "attention2_esupv"),
-        ("A fourth scale", "attention3_esupv", "attention4_esupv"),
-        ("Attention on fc8 is worse", "attention3_esupv", "attention3_esupv_fc8"),
-        ("One attention layer is worse", "attention3_esupv", "attention3_esupv_onelayer"),
-        ("fc7 less fc6", "attention3_esupv", "attention3_esupv_fc6"),
-        ("Scale 0.75 supervised at the finest", "attention3_esupv", "attention3_esupv_own"),
-        ("Features of several stages", "attention2_esupv_stages", "attention2_esupv"),
-        ("Diverse dilations", "attention2_esupv_stages_dilated", "attention2_esupv_stages"),
-        ("Recalibration", "refine2_esupv", "attention2_esupv_stages_dilated"),
-        ("The whole model", "refine2_esupv", "attention2_esupv"),
-    ],
-)
-def test_which_net_a_claim_has_ahead(begin, better, worse):
-    (claim,) = (one for one in CLAIMS if one.text.startswith(begin))
-    (values,) = (
-        values for name, values in claim.values.items() if name in ("shapes", "shapes_design", "shapes_refine")
-    )
-    known = STUDIES["shapes"], STUDIES["shapes_design"], STUDIES["shapes_refine"]
-    study = {net: one for one in reversed(known) for net in one.nets}
-    nets = {better: {0: kept_of(study[better], better, 0, 0.6)}, worse: {0: kept_of(study[worse], worse, 0, 0.5)}}
-    assert values(nets).by_seed == (pytest.approx(10),)
-
-
 def test_runs_of_two_trunks(folder):
     study = STUDIES["shapes_refine"]
     kept.write(folder, study, kept_of(study, "refine2_esupv", 1, 0.5, start="another"))
@@ -349,76 +256,3 @@ def test_a_file_at_another_place(folder):
     (folder / "shapes/seed1/largefov.json").rename(folder / "shapes/seed1/max2.json")
     with pytest.raises(UserError, match="net is largefov, expected max2"):
         page.page(folder)
-
-
-def test_what_the_readme_says():
-    """Its scores, of all seeds, and which differences it calls ahead, or not."""
-    said = " ".join((REPO / "README.md").read_text().split())
-    number = re.search(r"Mean IOU over (\d+) seeds: one scale", said)[1]
-    nets = dict(zip(("largefov", "max3_esupv", "average3_esupv", "attention3_esupv"), (
-        r"one scale (\d+\.\d+);", r"merged by max (\d+\.\d+),", r"by average (\d+\.\d+),", r"by attention (\d+\.\d+)\.",
-    ), strict=True))  # fmt: skip
-    merged = r"ahead of one scale, (\S+), .* merges them: max (\S+), average (\S+), attention (\S+), from three seeds"
-    streets = dict(zip((f"{net}_narrow" for net in nets), re.search(merged, said).groups(), strict=True))
-    shapes = {net: re.search(words, said)[1] for net, words in nets.items()}
-    for study, expected, numbers in (("shapes", int(number), shapes), ("camvid", 3, streets)):
-        found = kept.find(FOLDER, STUDIES[study])
-        for net, printed in numbers.items():
-            scores = [100 * one.evaluation.mean_iou for one in found[net].values()]
-            assert len(scores) == expected
-            assert printed == f"{fmean(scores):.2f}"
-    scores = [100 * one.evaluation.mean_iou for one in found["attention3_esupv_narrow"].values()]
-    assert f"no pretraining, 3 seeds | - | {fmean(scores):.2f} ± {stdev(scores):.2f} |" in said
-    alone = [
-        fmean(100 * one.evaluation.mean_iou_of_branches["0.75"] for one in runs.values())
-        for net, runs in found.items()
-        if "esupv" in net
-    ]
-    assert f"scale 0.75 of the same nets has {min(alone):.1f} to {max(alone):.1f} alone" in said
-    assert f"seed 0 alone ({scores[0]:.2f} of those)" in said
-    (longer,) = kept.find(FOLDER, STUDIES["camvid_long"])["attention3_esupv_narrow"].values()
-    assert f"trained for longer | - | {100 * longer.evaluation.mean_iou:.2f} |" in said
-    by_text = {claim.text: by_study.get("shapes") for claim, by_study in differences(kept.find_all(FOLDER))}
-    above = "Three scales merged by {}, with extra supervision, are better than one"
-    over = "Attention is better than {}: three scales, with extra supervision"
-    assert {by_text[text].verdict for text in (above.format("attention"), *map(over.format, ("max", "average")))} == {
-        HOLDS
-    }
-    assert HOLDS not in {by_text[above.format(merge)].verdict for merge in ("max", "average")}
-    streets = {claim.text: by_study.get("camvid") for claim, by_study in differences(kept.find_all(FOLDER))}
-    assert {streets[above.format(merge)].verdict for merge in ("max", "average", "attention")} == {HOLDS}
-    assert HOLDS not in {streets[over.format(merge)].verdict for merge in ("max", "average")}
-    extra = by_text["Extra supervision helps (6 pairs of nets)"]
-    assert re.search(r"extra supervision adds (\d\.\d) points on average", said)[1] == f"{extra.mean:.1f}"
-    assert extra.verdict == HOLDS
-    (claim,) = (claim for claim in CLAIMS if claim.text.startswith("Extra supervision helps (6"))
-    from_coco, *others = re.search(
-        r"where the paper has (\d\.\d) from a start like this one \(table 5\), and (\d\.\d) to (\d\.\d) from ImageNet",
-        said,
-    ).groups()
-    assert from_coco == f"{claim.gains['VOC from COCO']:.1f}"
-    from_imagenet = [gain for name, gain in claim.gains.items() if name != "VOC from COCO"]
-    assert others == [f"{end(from_imagenet):.1f}" for end in (min, max)]
-    tried = [
-        one
-        for claim, by_study in differences(kept.find_all(FOLDER))
-        for name, one in by_study.items()
-        if claim.text.startswith("Attention") and name in ("camvid_scratch", "camvid_attention")
-    ]
-    above_one = above.format("attention")
-    (scratch,) = (by_study["shapes_scratch"] for claim, by_study in differences(kept.find_all(FOLDER))
-                  if claim.text == above_one)  # fmt: skip
-    (gains,) = (claim.gains.values() for claim in CLAIMS if claim.text == above_one)
-    words = r"come to (\S+), which is (\S+) above one scale of the same seeds, where the paper has (\S+) to (\S+)\. On"
-    alone = kept.find(FOLDER, STUDIES["shapes_scratch"])["attention3_esupv"].values()
-    mean = fmean(100 * run.evaluation.mean_iou for run in alone)
-    printed = (f"{mean:.2f}", f"{scratch.mean:.1f}", f"{min(gains):.1f}", f"{max(gains):.1f}")
-    assert re.search(words, said).groups() == printed
-    assert scratch.verdict == HOLDS
-    nets = on_seen(kept.find(FOLDER, STUDIES["camvid"]))
-    gains = [ahead("attention3_esupv_narrow", f"{other}3_esupv_narrow")(nets) for other in ("max", "average")]
-    over = re.search(r"trained on it is ahead, by (\d\.\d) and (\d\.\d), but on val", said).groups()
-    assert over == tuple(f"{one.mean:.1f}" for one in gains)
-    assert {one.verdict for one in gains} == {HOLDS}
-    assert len(tried) == 6
-    assert HOLDS not in {one.verdict for one in tried}

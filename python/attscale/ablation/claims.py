@@ -16,8 +16,7 @@ from attscale.ablation.measures import (
     helps_more,
     mean_ahead,
     middle,
-    on_background,
-    on_large,
+    on_classes,
 )
 from attscale.ablation.statistics import Difference
 from attscale.ablation.studies import STUDIES
@@ -213,16 +212,16 @@ def _maps():
         ("Scale 1 has more weight on the smallest objects than on the largest", by_size(net, 1.0, -1)),
         ("Scale 0.75 has more weight on objects of middle sizes than on both ends'", middle(net)),
         ("Scale 0.5 has more weight on the largest objects than on the smallest", by_size(net, 0.5)),
-        ("Scale 0.5 has more weight on the background than on objects", on_background(net)),
+        ("Scale 0.5 has more weight on the background than on objects", on_classes(net, ("background",))),
     ):
         from_either = {"shapes": values, "shapes_scratch": values}
         yield Claim(text=text, source="section 4.1 and figure 5", values=from_either, **said)
+    said["words"], large = "nothing of streets", f"{', '.join(LARGE[:-1])} and {LARGE[-1]}"
     for text, values in (
         ("Scale 1 has more weight where the street vanishes than right before the camera", by_height(street, 1.0, -1)),
         ("Scale 0.5 has more weight right before the camera than where the street vanishes", by_height(street, 0.5)),
-        (f"Scale 0.5 has more weight on {', '.join(LARGE[:-1])} and {LARGE[-1]} than on the rest", on_large(street)),
+        (f"Scale 0.5 has more weight on {large} than on the rest", on_classes(street, LARGE)),
     ):
-        said["words"] = "nothing of streets"
         from_either = {"camvid": values, "camvid_scratch": values}
         yield Claim(text=text, source="ours, after section 4.1", values=from_either, claimed=False, **said)
 

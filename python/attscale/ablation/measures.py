@@ -119,25 +119,14 @@ def middle(net):
     return _of(number, net)
 
 
-def on_background(net):
-    """How much more weight scale 0.5 has on the background than on the other classes, the mean of theirs."""
-
-    def number(evaluation):
-        at = evaluation.scales.index(0.5)
-        background, *others = (weights[at] for weights in evaluation.attention_by_class.values())
-        return background - fmean(others)
-
-    return _of(number, net)
-
-
-def on_large(net):
-    """How much more weight scale 0.5 has on LARGE, the mean of their classes, than on the other classes."""
+def on_classes(net, chosen):
+    """How much more weight scale 0.5 has on the `chosen` classes, the mean of theirs, than on the others."""
 
     def number(evaluation):
         at = evaluation.scales.index(0.5)
         weights = {name: weights[at] for name, weights in evaluation.attention_by_class.items()}
-        others = [weight for name, weight in weights.items() if name not in LARGE]
-        return fmean(weights[name] for name in LARGE) - fmean(others)
+        others = [weight for name, weight in weights.items() if name not in chosen]
+        return fmean(weights[name] for name in chosen) - fmean(others)
 
     return _of(number, net)
 

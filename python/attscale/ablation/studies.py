@@ -45,6 +45,9 @@ _STEPS = ("attention2_esupv_stages", "attention2_esupv_stages_dilated", "refine2
 _MERGED = tuple(f"{merge}3_esupv" for merge in MERGES)
 _FIVE, _THREE = (0, 1, 2, 3, 4), (0, 1, 2)
 _SHAPES, _STREETS = ("shapes_trunk", "largefov"), ("camvid_trunk", "largefov_narrow")
+#: What the studies from the trunks of a data set have in common.
+_AS_SHAPES = {"dataset": "shapes", "seeds": _FIVE, "max_iter": 1500, "start": _SHAPES, "by_size": True}
+_AS_CAMVID = {"dataset": "camvid", "seeds": _THREE, "max_iter": 3000, "start": _STREETS}
 
 
 def _narrow(*nets):
@@ -77,13 +80,9 @@ STUDIES = {
             "tables 1 and 3 (ImageNet). That favours the single scale and the branch of scale 1. Nor are the "
             "scales equals here: outlines tell the classes, and half the resolution loses them, as each "
             "scale's own score map shows below.",
-            dataset="shapes",
             nets=TABLE_1,
             base="largefov",
-            seeds=_FIVE,
-            max_iter=1500,
-            start=_SHAPES,
-            by_size=True,
+            **_AS_SHAPES,
             shown="attention3_esupv",
         ),
         Study(
@@ -91,14 +90,10 @@ STUDIES = {
             title="Design choices of section 4.1 on `shapes`",
             about="Each net differs in one thing from `attention3_esupv` of `shapes`; start and iterations are the "
             "same.",
-            dataset="shapes",
             nets=_DESIGN,
             base="attention3_esupv",
             beside="shapes",
-            seeds=_FIVE,
-            max_iter=1500,
-            start=_SHAPES,
-            by_size=True,
+            **_AS_SHAPES,
         ),
         Study(
             name="shapes_refine",
@@ -107,14 +102,10 @@ STUDIES = {
             "The first step changes more than the features: attention, merged map and labels are at stride 4, "
             "and each scale has a convolution of its own (docs/fidelity.md). Recalibration starts at 1/2 for "
             "every class, which halves the scores of a trunk that is trained already.",
-            dataset="shapes",
             nets=_STEPS,
             base="attention2_esupv",
             beside="shapes",
-            seeds=_FIVE,
-            max_iter=1500,
-            start=_SHAPES,
-            by_size=True,
+            **_AS_SHAPES,
         ),
         Study(
             name="shapes_scratch",
@@ -148,12 +139,9 @@ STUDIES = {
             about="All nets of a seed start from the trunk of that seed, and train for three tenths of its "
             "iterations, with the learning rate back at its beginning. Nothing was tuned on CamVid, but its val had "
             "been looked at before: an earlier try of 10,000 iterations from scratch, by attention, was scored there.",
-            dataset="camvid",
             nets=_narrow("largefov", *_MERGED),
             base="largefov_narrow",
-            seeds=_THREE,
-            max_iter=3000,
-            start=_STREETS,
+            **_AS_CAMVID,
             seen=True,
             shown="attention3_esupv_narrow",
         ),
@@ -163,13 +151,10 @@ STUDIES = {
             about="Asked after `camvid` had been scored. In the authors' files the attention layers learn at ten "
             "times the trunk's rate (docs/fidelity.md), in the recipe for narrow nets at the trunk's own. `lr10` has "
             "the ten times back, for these layers alone; all else is as in `camvid`.",
-            dataset="camvid",
             nets=_narrow("attention3_esupv_lr10"),
             base="attention3_esupv_narrow",
             beside="camvid",
-            seeds=_THREE,
-            max_iter=3000,
-            start=_STREETS,
+            **_AS_CAMVID,
         ),
         Study(
             name="camvid_sizes",
@@ -178,13 +163,10 @@ STUDIES = {
             "only that the net has trained on the same image in several sizes? Here the single scale trains on "
             "images that are resized at random, by the factors of Attention+ (`plus`), and sees one size at a time, "
             "in val the image as it is. All else is as in `camvid`.",
-            dataset="camvid",
             nets=_narrow("largefov_plus"),
             base="largefov_narrow",
             beside="camvid",
-            seeds=_THREE,
-            max_iter=3000,
-            start=_STREETS,
+            **_AS_CAMVID,
         ),
         Study(
             name="camvid_long",
@@ -203,12 +185,9 @@ STUDIES = {
             name="camvid_refine",
             title="The steps of Attention to Refine on CamVid",
             about="From the same trunks, with two scales.",
-            dataset="camvid",
             nets=_narrow("attention2_esupv", *_STEPS),
             base="attention2_esupv_narrow",
-            seeds=_THREE,
-            max_iter=3000,
-            start=_STREETS,
+            **_AS_CAMVID,
         ),
         Study(
             name="camvid_scratch",
